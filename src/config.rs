@@ -1,0 +1,3 @@
+//! Configuration files.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {}

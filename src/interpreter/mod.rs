@@ -1,0 +1,2 @@
+//! CPython builds for wasm: where they come from and what they are.
+pub mod wasm;

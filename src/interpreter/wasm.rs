@@ -1,0 +1,3 @@
+//! What a wasm file is.
+#[derive(Debug, thiserror::Error)]
+pub enum WasmError {}

@@ -1,0 +1,3 @@
+//! Content-addressed files on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {}
