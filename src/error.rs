@@ -78,12 +78,78 @@ impl Code {
 /// Any failure that a user can meet.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The command line is wrong in a way that clap or one of its values' parsers found.
+    #[error("{message}")]
+    Usage { message: String },
+
+    #[error(transparent)]
+    Split(#[from] crate::cli::split::SplitError),
+
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Request(#[from] crate::request::RequestError),
+
+    #[error(transparent)]
+    Interpreter(#[from] crate::interpreter::InterpreterError),
+
     #[error(transparent)]
     Wasm(#[from] crate::interpreter::wasm::WasmError),
+
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::RuntimeError),
+
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+
+    /// Grants or limits that nothing can hold.
+    #[error("{runtime} cannot run this as asked, so it is not run")]
+    Refused { runtime: String, refusals: Vec<crate::plan::Refusal> },
+
+    #[error(transparent)]
+    Launch(#[from] crate::launch::LaunchError),
+
+    /// A bug.
+    #[error("internal error: {message}")]
+    Internal { message: String },
+}
+
+impl Error {
+    /// The exit code that this ends with.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Usage { .. } | Self::Split(_) => Code::Usage,
+            Self::Config(error) => error.code(),
+            Self::Request(error) => error.code(),
+            Self::Interpreter(error) => error.code(),
+            Self::Wasm(error) => error.code(),
+            Self::Runtime(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Refused { .. } => Code::Refused,
+            Self::Launch(error) => error.code(),
+            Self::Internal { .. } => Code::Internal,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { .. } => Some("`pyw --help` shows the options".into()),
+            Self::Split(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Request(error) => error.hint(),
+            Self::Interpreter(error) => error.hint(),
+            Self::Wasm(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Refused { .. } => None,
+            Self::Launch(error) => error.hint(),
+            Self::Internal { .. } => Some("this is a bug in pyw; please report it".into()),
+        }
+    }
 }
 
 /// A result with pyw's error.

@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod guest;
 pub mod interpreter;
 pub mod launch;
 pub mod plan;

@@ -1,1 +1,508 @@
-//! plan
+//! The planner: a sandbox, a runtime and a fence become the exact command, or refusals.
+//!
+//! Pure: nothing is read, created or started here, so a plan can be built in a test, printed by
+//! `--dry-run`, and compared. What has to exist on disk before the command runs is part of the
+//! plan ([`Plan::scratch`]) and is made by [`crate::launch`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use crate::interpreter::adapt::Adaptation;
+use crate::runtime::template::{Template, fill_all};
+use crate::runtime::{Descriptor, Runtime};
+use crate::sandbox::limits::{human_duration, human_size};
+use crate::sandbox::{Access, Mount, Network, Purpose, Sandbox, Scratch};
+
+/// Where the guest leaves an exit code that its runtime cannot carry. Eight bytes on purpose: the
+/// wrapper in the module compares it as one integer.
+pub const CHANNEL: &str = "/.pyw/rc";
+/// The file in [`CHANNEL`] that holds the code, four bytes, little-endian.
+pub const CHANNEL_FILE: &str = "code";
+/// Tells the bootstrap in the guest what it needs; it removes the variable before any program
+/// could see it.
+pub const START_VARIABLE: &str = "PYW_START";
+/// Tells the `tty` wrapper which streams are terminals.
+pub const TTY_VARIABLE: &str = "PYW_TTY";
+
+/// What pyw can hold from outside the runtime on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fence {
+    /// Confining the runtime's process to chosen paths: the layer that does it, or why none can.
+    pub paths: Abilities,
+    /// Host folders that the process needs besides its grants, such as system libraries.
+    pub system: Vec<Utf8PathBuf>,
+}
+
+/// Whether a layer of the fence is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Abilities {
+    /// Its name, for people.
+    Available(String),
+    /// Why not.
+    Missing(String),
+}
+
+impl Default for Abilities {
+    fn default() -> Self {
+        Self::Missing("this system has none".into())
+    }
+}
+
+/// A grant that nothing can hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// What was asked for, as the user would say it.
+    pub grant: String,
+    pub reason: String,
+    /// What the user can do, one way a line.
+    pub choices: Vec<String>,
+}
+
+/// A row of the table that tells who enforces what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    pub grant: String,
+    pub enforced_by: String,
+}
+
+/// Confinement of the runtime's process to these paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Confinement {
+    /// May be read, and executed where they are programs or libraries.
+    pub execute: Vec<Utf8PathBuf>,
+    pub read: Vec<Utf8PathBuf>,
+    pub write: Vec<Utf8PathBuf>,
+}
+
+/// Why pyw stays as the parent instead of becoming the runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Watch {
+    /// The file that holds an exit code which the runtime couldn't carry.
+    pub exit_code: Option<Utf8PathBuf>,
+    #[serde(serialize_with = "seconds")]
+    pub timeout: Option<Duration>,
+}
+
+fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+    value.map(|d| d.as_secs_f64()).serialize(s)
+}
+
+/// Exactly what will be executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The runtime's name.
+    pub runtime: String,
+    /// Its version, when it told one.
+    pub version: Option<String>,
+    pub program: Utf8PathBuf,
+    pub args: Vec<String>,
+    /// The whole environment of the runtime's process.
+    pub env: BTreeMap<String, String>,
+    pub fence: Option<Confinement>,
+    pub scratch: Option<Scratch>,
+    pub watch: Watch,
+    pub grants: Vec<Row>,
+}
+
+impl Plan {
+    /// Whether pyw can become the runtime, with nothing to do afterwards.
+    #[must_use]
+    pub fn can_exec(&self) -> bool {
+        self.watch == Watch::default() && self.scratch.is_none()
+    }
+}
+
+/// Everything that planning depends on besides the sandbox.
+pub struct Context<'a> {
+    pub runtime: &'a Runtime,
+    pub fence: &'a Fence,
+    /// The interpreter's module with this runtime's adaptations.
+    pub module: &'a Utf8Path,
+    /// The least linear memory that the module asks for, in bytes.
+    pub module_memory: u64,
+    /// pyw's own folders, which no program may write.
+    pub own: &'a [Utf8PathBuf],
+    /// All runtimes, to name one that could.
+    pub known: &'a [Descriptor],
+    /// The user accepts that read-only mounts can be written.
+    pub accept_writable: bool,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// All the grants and limits that neither the runtime nor the fence can hold.
+pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusal>> {
+    Planner { sandbox, context, refusals: Vec::new(), rows: Vec::new(), links: Vec::new() }.run()
+}
+
+struct Planner<'a> {
+    sandbox: &'a Sandbox,
+    context: &'a Context<'a>,
+    refusals: Vec<Refusal>,
+    rows: Vec<Row>,
+    links: Vec<(Utf8PathBuf, Utf8PathBuf)>,
+}
+
+impl Planner<'_> {
+    fn run(mut self) -> Result<Plan, Vec<Refusal>> {
+        let runtime = self.context.runtime;
+        let descriptor = &runtime.descriptor;
+        let cache = [("cache", runtime.cache.as_str())];
+        let fenced = matches!(self.context.fence.paths, Abilities::Available(_));
+        let channel = self.channel();
+
+        let mut args = fill_all(&descriptor.command.first, &cache);
+        let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
+        mounts.extend(channel.clone());
+        self.check_overlaps(&mounts);
+        for mount in &mounts {
+            args.extend(self.mount(mount));
+        }
+        args.extend(self.env());
+        args.extend(self.limits());
+        args.extend(self.network());
+        args.extend(fill_all(
+            &descriptor.command.module,
+            &[("module", self.context.module.as_str())],
+        ));
+        args.extend(descriptor.command.separator.iter().cloned());
+        args.extend(self.sandbox.args.iter().cloned());
+
+        if !self.refusals.is_empty() {
+            return Err(self.refusals);
+        }
+        let watch = Watch {
+            exit_code: channel.as_ref().map(|mount| mount.host.join(CHANNEL_FILE)),
+            timeout: self.sandbox.limits.timeout,
+        };
+        let fence = fenced.then(|| self.confinement(&mounts));
+        let scratch = self.scratch(channel.as_ref());
+        Ok(Plan {
+            runtime: descriptor.name.clone(),
+            version: runtime.version.as_ref().map(ToString::to_string),
+            program: runtime.executable.clone(),
+            args,
+            env: descriptor
+                .command
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.fill(&cache)))
+                .collect(),
+            fence,
+            scratch,
+            watch,
+            grants: self.rows,
+        })
+    }
+
+    fn has(&self, adaptation: Adaptation) -> bool {
+        self.context.runtime.descriptor.quirks.adaptations.contains(&adaptation)
+    }
+
+    fn row(&mut self, grant: impl Into<String>, by: impl Into<String>) {
+        self.rows.push(Row { grant: grant.into(), enforced_by: by.into() });
+    }
+
+    fn refuse(&mut self, grant: &str, reason: String, choices: Vec<String>) {
+        let known = self.refusals.iter().any(|r| r.grant == grant && r.reason == reason);
+        if !known {
+            self.refusals.push(Refusal { grant: grant.to_owned(), reason, choices });
+        }
+    }
+
+    /// `--runtime NAME` for each other runtime that passes the test.
+    fn others(&self, can: impl Fn(&Descriptor) -> bool) -> Vec<String> {
+        let own = &self.context.runtime.descriptor.name;
+        let names: Vec<&str> = self
+            .context
+            .known
+            .iter()
+            .filter(|d| d.name != *own && can(d))
+            .map(|d| d.name.as_str())
+            .collect();
+        match names.as_slice() {
+            [] => Vec::new(),
+            names => vec![format!("use a runtime that can: --runtime {}", names.join(", "))],
+        }
+    }
+
+    fn channel(&self) -> Option<Mount> {
+        let scratch = self.sandbox.scratch.as_ref()?;
+        self.has(Adaptation::ExitCode).then(|| Mount {
+            host: scratch.root.join("rc"),
+            guest: CHANNEL.to_owned(),
+            access: Access::Write,
+            purpose: Purpose::Channel,
+        })
+    }
+
+    /// Neither Landlock nor a preopen can take back below a folder what was granted above it.
+    fn check_overlaps(&mut self, mounts: &[Mount]) {
+        for inner in mounts.iter().filter(|m| m.access == Access::Read) {
+            for outer in mounts.iter().filter(|m| m.access == Access::Write) {
+                if inner.purpose == Purpose::Grant && inner.host.starts_with(&outer.host) {
+                    self.refuse(
+                        &format!("read-only {}", inner.host),
+                        format!("it lies in {}, which is granted for writing", outer.host),
+                        vec![
+                            format!("grant {} for writing as well", inner.host),
+                            format!("grant less of {}", outer.host),
+                        ],
+                    );
+                }
+            }
+        }
+        for mount in mounts.iter().filter(|m| m.purpose == Purpose::Grant) {
+            for own in self.context.own {
+                if mount.access == Access::Write
+                    && (own.starts_with(&mount.host) || mount.host.starts_with(own))
+                {
+                    self.refuse(
+                        &format!("writing {}", mount.host),
+                        format!("pyw keeps runtimes and interpreters in {own}, which a program could then replace"),
+                        vec!["grant a folder that does not hold it".into()],
+                    );
+                }
+            }
+        }
+    }
+
+    fn mount(&mut self, mount: &Mount) -> Vec<String> {
+        let descriptor = &self.context.runtime.descriptor;
+        let name = &descriptor.name;
+        let verb = match mount.access {
+            Access::Read => "read",
+            Access::Write => "write",
+        };
+        let shown = match mount.purpose {
+            Purpose::Grant if mount.host == mount.guest => format!("{verb} {}", mount.host),
+            Purpose::Grant => format!("{verb} {} as {}", mount.host, mount.guest),
+            Purpose::Interpreter => format!("{verb} the standard library ({})", mount.guest),
+            Purpose::Root => format!("{verb} / (only the folders that lead to the mounts)"),
+            Purpose::Private => format!("{verb} a private {}, removed afterwards", mount.guest),
+            Purpose::Channel => "pyw's own channel for the exit code".to_owned(),
+        };
+        for bad in &descriptor.mount.guest_excludes {
+            if mount.guest.contains(bad.as_str()) {
+                let choices = self.others(|d| {
+                    !d.mount.guest_excludes.iter().any(|b| mount.guest.contains(b.as_str()))
+                });
+                self.refuse(
+                    &shown,
+                    format!("{name} cannot spell a guest path with `{bad}`"),
+                    choices,
+                );
+            }
+        }
+        let layer = match &self.context.fence.paths {
+            Abilities::Available(layer) => Some(layer.clone()),
+            Abilities::Missing(_) => None,
+        };
+        let own_read = descriptor.mount.read.is_some() && !descriptor.mount.read_leaks;
+        let by = match (mount.access, own_read, layer) {
+            (Access::Write, _, Some(layer)) => format!("{name}, {layer}"),
+            (Access::Write, _, None) => name.clone(),
+            (Access::Read, true, Some(layer)) => format!("{name}, {layer}"),
+            (Access::Read, true, None) => name.clone(),
+            (Access::Read, false, Some(layer)) => format!("{layer} ({name} cannot by itself)"),
+            (Access::Read, false, None) if self.context.accept_writable => {
+                "nobody: writable, as you accepted".to_owned()
+            }
+            (Access::Read, false, None) => {
+                self.refuse_read_only(mount);
+                return Vec::new();
+            }
+        };
+        let templates = match mount.access {
+            Access::Read => descriptor.mount.read.as_ref().or(descriptor.mount.write.as_ref()),
+            Access::Write => descriptor.mount.write.as_ref(),
+        };
+        let Some(templates) = templates else {
+            let choices = self.others(|d| d.mount.write.is_some());
+            self.refuse(&shown, format!("{name} cannot mount a folder for this"), choices);
+            return Vec::new();
+        };
+        let templates: Vec<Template> = templates.clone();
+        let host = self.spell(&mount.host);
+        self.row(shown, by);
+        fill_all(&templates, &[("host", &host), ("guest", &mount.guest)])
+    }
+
+    fn refuse_read_only(&mut self, mount: &Mount) {
+        let name = self.context.runtime.descriptor.name.clone();
+        let missing = match &self.context.fence.paths {
+            Abilities::Missing(why) => why.clone(),
+            Abilities::Available(_) => String::new(),
+        };
+        let mut choices = self.others(|d| d.mount.read.is_some() && !d.mount.read_leaks);
+        if mount.purpose == Purpose::Grant {
+            choices.push(format!("grant it for writing: --mount {}:rw", mount.host));
+        }
+        choices.push("accept that such mounts can be written: --accept-writable-mounts".into());
+        let what = match mount.purpose {
+            Purpose::Grant => format!("read-only {}", mount.host),
+            _ => "a standard library that programs cannot change".to_owned(),
+        };
+        self.refuse(
+            &what,
+            format!("{name} cannot mount read-only, and the fence can't help: {missing}"),
+            choices,
+        );
+    }
+
+    /// The host path as it can stand on the command line: itself, or a private link to it.
+    fn spell(&mut self, host: &Utf8Path) -> String {
+        let excluded = &self.context.runtime.descriptor.mount.host_excludes;
+        if !excluded.iter().any(|bad| host.as_str().contains(bad.as_str())) {
+            return host.to_string();
+        }
+        let Some(scratch) = &self.sandbox.scratch else { return host.to_string() };
+        let link = scratch.root.join(format!("link-{}", self.links.len()));
+        self.links.push((link.clone(), host.to_owned()));
+        // The trailing `/.` makes runtimes that look at the link itself follow it.
+        format!("{link}/.")
+    }
+
+    fn env(&mut self) -> Vec<String> {
+        let descriptor = &self.context.runtime.descriptor;
+        let Some(templates) = descriptor.env.set.clone() else {
+            let choices = self.others(|d| d.env.set.is_some());
+            let name = descriptor.name.clone();
+            self.refuse("an environment", format!("{name} cannot set one"), choices);
+            return Vec::new();
+        };
+        let trims = descriptor.env.trims;
+        let mut args = Vec::new();
+        let mut late = BTreeMap::new();
+        for (name, value) in &self.sandbox.env {
+            if trims && (value.is_empty() || value.trim() != value) {
+                late.insert(name.clone(), value.clone());
+            } else {
+                args.extend(fill_all(&templates, &[("name", name), ("value", value)]));
+            }
+        }
+        if self.has(Adaptation::Tty) {
+            let mask = self.sandbox.terminals.mask().to_string();
+            args.extend(fill_all(&templates, &[("name", TTY_VARIABLE), ("value", &mask)]));
+        }
+        if let Some(start) = &self.sandbox.start {
+            let start = start.encode(&late);
+            args.extend(fill_all(&templates, &[("name", START_VARIABLE), ("value", &start)]));
+        }
+        let names: Vec<&str> = self.sandbox.env.keys().map(String::as_str).collect();
+        let shown = if names.is_empty() { "none".to_owned() } else { names.join(" ") };
+        let by = descriptor.name.clone();
+        self.row(format!("environment: {shown}"), by);
+        args
+    }
+
+    fn limits(&mut self) -> Vec<String> {
+        let descriptor = &self.context.runtime.descriptor;
+        let name = descriptor.name.clone();
+        let limits = self.sandbox.limits;
+        let mut args = Vec::new();
+        if let Some(bytes) = limits.memory {
+            let shown = format!("at most {} of memory", human_size(bytes));
+            if bytes < self.context.module_memory {
+                let least = human_size(self.context.module_memory);
+                self.refuse(
+                    &shown,
+                    format!("the interpreter itself needs {least} to start"),
+                    vec![format!("allow more than {least}: --memory")],
+                );
+            }
+            match descriptor.limits.memory.clone() {
+                Some(templates) => {
+                    args.extend(size(&templates, bytes));
+                    self.row(shown, &name);
+                }
+                None => {
+                    let mut choices = self.others(|d| d.limits.memory.is_some());
+                    choices.push("run without --memory".into());
+                    self.refuse(&shown, format!("{name} has no limit on memory"), choices);
+                }
+            }
+        }
+        if let Some(bytes) = limits.stack {
+            let shown = format!("a stack of {}", human_size(bytes));
+            match descriptor.limits.stack.clone() {
+                Some(templates) => {
+                    args.extend(size(&templates, bytes));
+                    self.row(shown, &name);
+                }
+                None => {
+                    let mut choices = self.others(|d| d.limits.stack.is_some());
+                    choices.push("run without --stack".into());
+                    self.refuse(&shown, format!("{name} cannot set the stack"), choices);
+                }
+            }
+        }
+        if let Some(timeout) = limits.timeout {
+            self.row(format!("at most {} of time", human_duration(timeout)), "pyw (kills it)");
+        }
+        args
+    }
+
+    fn network(&mut self) -> Vec<String> {
+        let descriptor = &self.context.runtime.descriptor;
+        let name = descriptor.name.clone();
+        match (self.sandbox.network, descriptor.network.host.clone()) {
+            (Network::None, _) => {
+                self.row("no network", name);
+                Vec::new()
+            }
+            (Network::Host, Some(templates)) => {
+                self.row("the host's network", "nobody: granted");
+                fill_all(&templates, &[])
+            }
+            (Network::Host, None) => {
+                let mut choices = self.others(|d| d.network.host.is_some());
+                choices.push("run without it: --network none".into());
+                self.refuse(
+                    "the host's network",
+                    format!("{name} has no way to give it to a WASI preview 1 program"),
+                    choices,
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    fn confinement(&self, mounts: &[Mount]) -> Confinement {
+        let runtime = self.context.runtime;
+        let cache = [("cache", runtime.cache.as_str())];
+        let paths = |templates: &[Template]| {
+            fill_all(templates, &cache).into_iter().map(Utf8PathBuf::from).collect::<Vec<_>>()
+        };
+        let mut out = Confinement {
+            execute: self.context.fence.system.clone(),
+            read: paths(&runtime.descriptor.fence.read),
+            write: paths(&runtime.descriptor.fence.write),
+        };
+        out.execute.extend(runtime.needs.iter().cloned());
+        out.read.push(self.context.module.to_owned());
+        for mount in mounts {
+            match mount.access {
+                Access::Read => out.read.push(mount.host.clone()),
+                Access::Write => out.write.push(mount.host.clone()),
+            }
+        }
+        out
+    }
+
+    fn scratch(&self, channel: Option<&Mount>) -> Option<Scratch> {
+        let mut scratch = self.sandbox.scratch.clone()?;
+        scratch.folders.extend(channel.map(|mount| mount.host.clone()));
+        scratch.links.clone_from(&self.links);
+        Some(scratch)
+    }
+}
+
+fn size(templates: &[Template], bytes: u64) -> Vec<String> {
+    let pages = (bytes / 65536).to_string();
+    fill_all(templates, &[("bytes", &bytes.to_string()), ("pages", &pages)])
+}

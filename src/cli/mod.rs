@@ -1,7 +1,130 @@
-//! The command line.
+//! The command line: parsing, dispatch, exit code. What commands do is in the layers below; here
+//! they are put together, one file a command.
+
+pub mod config;
+pub mod context;
+pub mod help;
+pub mod options;
+pub mod python;
+pub mod run;
+pub mod runtime;
+pub mod split;
+
 use std::process::ExitCode;
 
-/// Runs pyw.
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::error::Error;
+use crate::ui::report;
+use options::{Command, Manage, RunOptions};
+use split::{Program, Split};
+
+/// Runs pyw with the process's own arguments.
+#[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let args = match arguments() {
+        Ok(args) => args,
+        Err(error) => return fail(&error),
+    };
+    match dispatch(args) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &Error) -> ExitCode {
+    report::print(error);
+    ExitCode::from(error.code() as u8)
+}
+
+fn arguments() -> Result<Vec<String>, Error> {
+    std::env::args_os()
+        .skip(1)
+        .map(|arg| {
+            arg.into_string().map_err(|arg| {
+                let what = arg.to_string_lossy().into_owned();
+                Error::Request(crate::request::RequestError::NotUtf8 { what })
+            })
+        })
+        .collect()
+}
+
+fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
+    if is_management(&args) {
+        return manage(args);
+    }
+    let split = split::split(args)?;
+    let options = match RunOptions::try_parse_from(&split.own) {
+        Ok(options) => options,
+        Err(error) => return Err(Error::Usage { message: clap_message(&error) }),
+    };
+    if options.help || split.help {
+        help::print(None)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.version {
+        anstream::println!("pyw {}", env!("CARGO_PKG_VERSION"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    run::run(split, options)
+}
+
+/// Whether the first word is a management command. Options of a run may stand before a program
+/// but not before a command, so looking at the first argument is enough.
+fn is_management(args: &[String]) -> bool {
+    let Some(first) = args.first() else { return false };
+    Manage::command().get_subcommands().any(|command| command.get_name() == first)
+}
+
+fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
+    let manage = match Manage::try_parse_from(std::iter::once("pyw".to_owned()).chain(args)) {
+        Ok(manage) => manage,
+        Err(error) if !error.use_stderr() => {
+            let _ = error.print();
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(error) => return Err(Error::Usage { message: clap_message(&error) }),
+    };
+    crate::ui::progress::init(context::verbosity(manage.common.verbose, manage.common.quiet));
+    match manage.command {
+        Command::Runtime(command) => runtime::execute(command, &manage.common),
+        Command::Python(command) => python::execute(command, &manage.common),
+        Command::Config(command) => config::execute(command),
+        Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// clap's message without its own prefix and without the usage, which `--help` shows better.
+fn clap_message(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let end = text.find("\n\nUsage:").or_else(|| text.find("\n\nFor more information"));
+    text[..end.unwrap_or(text.len())].trim().to_owned()
+}
+
+impl From<Program> for crate::request::Program {
+    fn from(program: Program) -> Self {
+        match program {
+            Program::Script(path) => Self::Script(path),
+            Program::Code(code) => Self::Code(code),
+            Program::Module(name) => Self::Module(name),
+            Program::Stdin => Self::Stdin,
+            Program::Prompt => Self::Prompt,
+        }
+    }
+}
+
+impl Split {
+    /// Whether progress and choices are to be told.
+    fn verbosity(&self, options: &RunOptions) -> crate::ui::progress::Verbosity {
+        context::verbosity(self.verbose || options.verbose, self.quiet || options.quiet)
+    }
+}
+
+/// Prints a value as JSON on stdout.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::Internal { message: e.to_string() })?;
+    anstream::println!("{text}");
+    Ok(())
 }

@@ -1,2 +1,172 @@
-//! CPython builds for wasm: where they come from and what they are.
+//! CPython builds for wasm: where they come from, how they become trees that pyw can run, and
+//! what they say of themselves.
+
+pub mod adapt;
+pub mod catalog;
+pub mod choose;
+pub mod convert;
+pub mod error;
+pub mod layout;
 pub mod wasm;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+pub use error::InterpreterError;
+
+use crate::store::{Kind, Store};
+use adapt::Adaptation;
+
+/// The file, at the root of an imported interpreter, that holds its [`Info`].
+pub const INFO_FILE: &str = "pyw.json";
+/// The module inside an imported interpreter.
+pub const MODULE: &str = "bin/python.wasm";
+/// Changes whenever imports come out differently, so that older ones are not used.
+pub const FORMAT: u32 = 1;
+
+/// What an interpreter says of itself, asked once when it is imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// PEP 440 version of CPython, such as `3.14.0rc1`.
+    pub version: String,
+    /// `sys.version`.
+    pub banner: String,
+    /// The guest path where this build looks for its standard library when nobody tells it.
+    pub stdlib: String,
+    /// `sys.base_prefix`.
+    pub prefix: String,
+    /// Values of the PEP 508 markers.
+    pub markers: BTreeMap<String, String>,
+    /// The platform part of its wheel tags, such as `wasi_0_0_0_wasm32`.
+    pub platform: String,
+    /// `SOABI`, empty when the build names none.
+    pub soabi: String,
+    /// The installation scheme, relative (PEP 711 `Pybi-Paths`).
+    pub paths: BTreeMap<String, String>,
+    pub builtin_modules: Vec<String>,
+    /// sha256 of the module.
+    #[serde(default)]
+    pub module_sha256: String,
+    /// The linear memory that the module starts with, in bytes.
+    #[serde(default)]
+    pub module_memory: u64,
+    /// Where it was imported from: a catalog name or a path.
+    #[serde(default)]
+    pub source: String,
+}
+
+/// An interpreter in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// Its name in the store.
+    pub key: String,
+    pub folder: Utf8PathBuf,
+    pub info: Info,
+}
+
+impl Interpreter {
+    /// Reads an imported interpreter.
+    ///
+    /// # Errors
+    /// Its record is missing or not what this version of pyw writes.
+    pub fn open(folder: &Utf8Path) -> Result<Self, InterpreterError> {
+        let file = folder.join(INFO_FILE);
+        let broken = |reason: String| InterpreterError::Record { path: file.clone(), reason };
+        let text = std::fs::read_to_string(&file).map_err(|e| broken(e.to_string()))?;
+        let info = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+        let key = folder.file_name().unwrap_or_default().to_owned();
+        Ok(Self { key, folder: folder.to_owned(), info })
+    }
+
+    /// All imported interpreters, newest Python first. Ones whose record cannot be read are left
+    /// out: they are of another version of pyw.
+    #[must_use]
+    pub fn installed(store: &Store) -> Vec<Self> {
+        let mut all: Vec<Self> = store
+            .list(Kind::Interpreter)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|(_, folder)| Self::open(folder).ok())
+            .collect();
+        all.sort_by_key(|i| std::cmp::Reverse((i.info.version.parse::<pep440_rs::Version>().ok(), i.key.clone())));
+        all
+    }
+
+    /// The folder of the standard library on the host, the one that [`Self::library_guest`] shows.
+    #[must_use]
+    pub fn library(&self) -> Utf8PathBuf {
+        self.folder.join("lib")
+    }
+
+    /// Where the guest sees [`Self::library`]: the folder in which the build looks for its
+    /// standard library by itself, so that -I and -E work as they do natively.
+    #[must_use]
+    pub fn library_guest(&self) -> &str {
+        parent(&self.info.stdlib)
+    }
+
+    /// The plausible path of an executable, for `sys.executable`. There is no file: nothing in a
+    /// WASI guest can start a process.
+    #[must_use]
+    pub fn executable(&self) -> String {
+        let minor = self.info.markers.get("python_version").map_or("3", String::as_str);
+        format!("{}/bin/python{minor}", self.info.prefix.trim_end_matches('/'))
+    }
+
+    /// The module as it was imported.
+    #[must_use]
+    pub fn module(&self) -> Utf8PathBuf {
+        self.folder.join(MODULE)
+    }
+
+    /// Where the module with these adaptations is, or will be once [`Self::adapted`] made it.
+    #[must_use]
+    pub fn adapted_path(&self, adaptations: &BTreeSet<Adaptation>, store: &Store) -> Utf8PathBuf {
+        if adaptations.is_empty() {
+            return self.module();
+        }
+        store.path(Kind::Module, &self.adapted_key(adaptations)).join("python.wasm")
+    }
+
+    /// Makes the module with these adaptations, unless it is there.
+    ///
+    /// # Errors
+    /// The module cannot be read or rewritten, or the store cannot be written.
+    pub fn adapted(
+        &self,
+        adaptations: &BTreeSet<Adaptation>,
+        store: &Store,
+    ) -> Result<(), InterpreterError> {
+        if adaptations.is_empty() {
+            return Ok(());
+        }
+        let key = self.adapted_key(adaptations);
+        store.get_or_create::<InterpreterError>(Kind::Module, &key, |staging| {
+            let module = self.module();
+            let read = |source| InterpreterError::Io { action: "read", path: module.clone(), source };
+            let bytes = std::fs::read(&module).map_err(read)?;
+            let adapted = adapt::adapt(&bytes, adaptations)?;
+            let out = staging.join("python.wasm");
+            std::fs::write(&out, adapted)
+                .map_err(|source| InterpreterError::Io { action: "write", path: out, source })
+        })?;
+        Ok(())
+    }
+
+    fn adapted_key(&self, adaptations: &BTreeSet<Adaptation>) -> String {
+        let names: Vec<&str> = adaptations.iter().map(|a| a.name()).collect();
+        let hash = self.info.module_sha256.get(..16).unwrap_or(&self.info.module_sha256);
+        format!("{hash}-{}-{}", names.join("-"), adapt::FORMAT)
+    }
+}
+
+/// The folder that holds a guest path.
+#[must_use]
+pub fn parent(guest: &str) -> &str {
+    match guest.rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &guest[..at],
+    }
+}

@@ -5,13 +5,13 @@
 
 pub mod limits;
 pub mod mount;
+pub mod scratch;
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
-
 pub use limits::Limits;
 pub use mount::{Access, Mount, Purpose};
+pub use scratch::{Placed, Scratch};
 
 /// Whether the program may reach the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -40,20 +40,48 @@ impl Terminals {
     }
 }
 
+/// What the bootstrap in the guest is told: what no runtime can set for a preview 1 program.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Start {
+    /// The working directory.
+    pub cwd: String,
+    /// What `sys.executable` shall be.
+    pub executable: String,
+    /// What `sys.argv[0]` shall be, where it isn't the path that the interpreter is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub argv0: Option<String>,
+}
+
+impl Start {
+    /// The text that the bootstrap reads: JSON made of objects and strings only, which is a
+    /// literal of Python's as well. `env` holds variables that the runtime could not carry.
+    #[must_use]
+    pub fn encode(&self, env: &BTreeMap<String, String>) -> String {
+        #[derive(serde::Serialize)]
+        struct Text<'a> {
+            #[serde(flatten)]
+            start: &'a Start,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            env: &'a BTreeMap<String, String>,
+        }
+        serde_json::to_string(&Text { start: self, env }).unwrap_or_default()
+    }
+}
+
 /// What a program may touch, and how it is started.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Sandbox {
-    /// The interpreter's module on the host.
-    pub module: Utf8PathBuf,
     /// The guest's arguments, without `argv[0]`.
     pub args: Vec<String>,
     /// The guest's environment.
     pub env: BTreeMap<String, String>,
-    /// The guest's working directory.
-    pub cwd: String,
+    /// What the bootstrap is told; `None` for a module without one.
+    pub start: Option<Start>,
     /// Host directories that the guest sees, no two at the same guest path.
     pub mounts: Vec<Mount>,
     pub network: Network,
     pub limits: Limits,
     pub terminals: Terminals,
+    /// The folder that exists for the length of the run, with what is made in it.
+    pub scratch: Option<Scratch>,
 }

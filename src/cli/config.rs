@@ -1,0 +1,27 @@
+//! `pyw config show`.
+
+use std::process::ExitCode;
+
+use super::context::Context;
+use super::options::{ConfigCommand, Format};
+use crate::config::{Partial, show_rows};
+use crate::error::Error;
+use crate::ui::table;
+
+/// Carries the command out.
+///
+/// # Errors
+/// The configuration is wrong.
+pub fn execute(command: ConfigCommand) -> Result<ExitCode, Error> {
+    let ConfigCommand::Show { format } = command;
+    let context = Context::load(Partial::default())?;
+    let rows = show_rows(&context.config);
+    match format {
+        Format::Json => super::print_json(&rows)?,
+        Format::Text => {
+            let cells = rows.iter().map(|row| row.cells()).collect();
+            table::print(&["key", "value", "from"], cells);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

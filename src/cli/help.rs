@@ -1,0 +1,109 @@
+//! `pyw --help` and `pyw help TOPIC`.
+
+use clap::CommandFactory as _;
+
+use super::options::{Manage, RunOptions};
+use crate::error::{Code, Error};
+
+const INTRO: &str = "\
+Run a Python program in a WebAssembly sandbox.
+
+Usage: pyw [OPTIONS] SCRIPT [ARGS…]      a file, a folder with __main__.py, or a zip
+       pyw [OPTIONS] -c CODE [ARGS…]
+       pyw [OPTIONS] -m MODULE [ARGS…]
+       pyw [OPTIONS] - [ARGS…]           the program comes from stdin
+       pyw [OPTIONS]                     the interactive prompt
+       pyw COMMAND …                     management
+
+Single letters are CPython's own options and go to it: -b -B -d -E -i -I -O -OO -P -q -s -S -u -v
+-V -W ARG -x -X OPT, clusters such as -Im too. Everything behind the program is the program's.
+
+Unless told otherwise, the program sees its own folder and the current one, read-only, and a
+private /tmp. It has no network, and of the environment only TERM, COLORTERM, NO_COLOR,
+FORCE_COLOR, LANG, LC_* and TZ.
+";
+
+const EXAMPLES: &str = "\
+Examples:
+  pyw app.py --its-own-option
+  pyw --mount data --mount out:rw app.py        data read-only, out writable
+  pyw --mount ~/photos:/photos --env API_KEY app.py
+  pyw --runtime wasmedge --timeout 10s -c 'print(1)'
+  pyw --dry-run app.py                          what would be run, and who enforces what
+";
+
+/// Prints a topic, or the overview.
+///
+/// # Errors
+/// There is no such topic.
+pub fn print(topic: Option<&str>) -> Result<(), Error> {
+    match topic {
+        None | Some("run") => anstream::print!("{}", overview()),
+        Some("exit-codes") => anstream::print!("{}", exit_codes()),
+        Some("config") => anstream::print!("{CONFIG}"),
+        Some(other) => {
+            let mut command = Manage::command();
+            let Some(sub) = command.find_subcommand_mut(other) else {
+                return Err(Error::Usage {
+                    message: format!(
+                        "there is no help on `{other}`; topics are run, exit-codes, config, and \
+                         the commands"
+                    ),
+                });
+            };
+            anstream::print!("{}", sub.render_long_help().ansi());
+        }
+    }
+    Ok(())
+}
+
+fn overview() -> String {
+    let mut options = RunOptions::command()
+        .help_template("{options}")
+        .disable_help_flag(true)
+        .term_width(100)
+        .render_help()
+        .ansi()
+        .to_string();
+    options.truncate(options.trim_end().len());
+    let manage = Manage::command();
+    let commands: Vec<String> = manage
+        .get_subcommands()
+        .map(|c| {
+            let about = c.get_about().map(ToString::to_string).unwrap_or_default();
+            format!("  {:<9}{about}\n", c.get_name())
+        })
+        .collect();
+    format!("{INTRO}\n{options}\n\nCommands (a script of such a name is run as ./NAME):\n{}\n{EXAMPLES}", commands.concat())
+}
+
+fn exit_codes() -> String {
+    let mut out = String::from(
+        "The program's own exit code is pyw's. When pyw itself fails, a message on stderr begins \
+         with\n`pyw: ` and the code is one of these:\n\n",
+    );
+    for (code, meaning) in Code::ALL {
+        out.push_str(&format!("  {:>3}  {meaning}\n", *code as u8));
+    }
+    out.push_str(
+        "\nA program that is ended by a signal ends pyw by the same one, so that a shell shows 130 \
+         for\nCtrl-C and 143 for SIGTERM.\n",
+    );
+    out
+}
+
+const CONFIG: &str = "\
+Settings come from, each going before the ones above it:
+
+  the user's file     config.toml in the platform's folder for configuration; PYW_CONFIG names another
+  the project's file  pyw.toml, or [tool.pyw] in pyproject.toml, in the nearest folder upwards
+  the environment     PYW_RUNTIME, PYW_RUNTIMES, PYW_PYTHON, PYW_STORE, PYW_OFFLINE, PYW_NETWORK,
+                      PYW_MEMORY, PYW_STACK, PYW_TIMEOUT, and PYW_RUNTIME_<NAME> for paths
+  the command line
+
+Keys: runtime, runtimes, python, store, offline, network, memory, stack, timeout, cwd, mounts, env,
+and the table [paths] with the path of a runtime by its name. A project may choose a runtime and an
+interpreter and set limits; it cannot grant anything.
+
+`pyw config show` prints each value and where it comes from.
+";

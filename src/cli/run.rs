@@ -1,0 +1,155 @@
+//! `pyw [OPTIONS] PROGRAM [ARGS…]`: running a program, or showing how it would be run.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use super::context::{Context, current_folder};
+use super::options::{Format, RunOptions};
+use super::split::Split;
+use crate::config::{Partial, RuntimeChoice};
+use crate::error::Error;
+use crate::interpreter::Interpreter;
+use crate::launch;
+use crate::plan::Plan;
+use crate::request::{self, Request};
+use crate::runtime::Runtime;
+use crate::sandbox::limits::{parse_duration, parse_size};
+use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Terminals, env};
+use crate::ui::{dry_run, progress};
+
+/// Runs a program, and ends with its code.
+///
+/// # Errors
+/// Whatever keeps the program from being run as it was asked for.
+pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
+    progress::init(split.verbosity(&options));
+    let context = Context::load(partial(&options)?)?;
+    let request = request(split, &options, &context)?;
+    let interpreter = context.interpreter(&context.wanted()?)?;
+    let (runtime, plan) = choose(&context, &request, &interpreter, options.accept_writable_mounts)?;
+    interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
+    if options.dry_run {
+        match options.format {
+            Format::Text => dry_run::print(&plan, &runtime, &interpreter),
+            Format::Json => super::print_json(&dry_run::json(&plan, &runtime, &interpreter))?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    progress::verbose(&format!(
+        "using {} ({}, from {}) and CPython {} ({})",
+        runtime.label(),
+        runtime.executable,
+        runtime.found,
+        interpreter.info.version,
+        interpreter.key,
+    ));
+    let outcome = launch::run(&plan)?;
+    Ok(launch::finish(outcome))
+}
+
+/// The first runtime that can hold the sandbox.
+fn choose(
+    context: &Context,
+    request: &Request,
+    interpreter: &Interpreter,
+    accept_writable: bool,
+) -> Result<(Runtime, Plan), Error> {
+    let scratch = launch::scratch::choose();
+    let sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
+    let mut first_error = None;
+    for runtime in context.candidates()? {
+        let module = interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
+        let memory = interpreter.info.module_memory;
+        match context.plan(&sandbox, &runtime, &module, memory, accept_writable) {
+            Ok(plan) => return Ok((runtime, plan)),
+            Err(error @ Error::Refused { .. }) => {
+                progress::verbose(&format!("passing over {}: {error}", runtime.label()));
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(first_error.unwrap_or(Error::Internal { message: "no runtime to choose from".into() }))
+}
+
+/// What the command line says about settings.
+fn partial(options: &RunOptions) -> Result<Partial, Error> {
+    let wrong = |flag: &str| {
+        let flag = flag.to_owned();
+        move |message: String| Error::Usage { message: format!("{flag}: {message}") }
+    };
+    let runtime = options.runtime.as_deref().map(RuntimeChoice::parse).transpose();
+    let memory = options.memory.as_deref().map(parse_size).transpose();
+    let stack = options.stack.as_deref().map(parse_size).transpose();
+    let timeout = options.timeout.as_deref().map(parse_duration).transpose();
+    let network = match options.network.as_deref() {
+        None => None,
+        Some("none") => Some(Network::None),
+        Some("host") => Some(Network::Host),
+        Some(other) => {
+            return Err(wrong("--network")(format!(
+                "`{other}` is not a network; write `none` or `host`"
+            )));
+        }
+    };
+    let mounts = options.mounts.iter().map(|text| MountSpec::parse(text).map_err(|e| e.to_string()));
+    let specs = options.env.iter().map(|text| EnvSpec::parse(text).map_err(|e| e.to_string()));
+    let mut env_files = Vec::new();
+    for file in &options.env_files {
+        let read = env::read_file(camino::Utf8Path::new(file));
+        env_files.extend(read.map_err(|e| wrong("--env-file")(e.to_string()))?);
+    }
+    Ok(Partial {
+        runtime: runtime.map_err(wrong("--runtime"))?,
+        runtimes: None,
+        python: options.python.clone(),
+        store: None,
+        offline: options.offline.then_some(true),
+        network,
+        memory: memory.map_err(wrong("--memory"))?,
+        stack: stack.map_err(wrong("--stack"))?,
+        timeout: timeout.map_err(wrong("--timeout"))?,
+        cwd: options.cwd.clone(),
+        mounts: mounts.collect::<Result<_, _>>().map_err(wrong("--mount"))?,
+        env_files,
+        env: specs.collect::<Result<_, _>>().map_err(wrong("--env"))?,
+    })
+}
+
+fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Request, Error> {
+    let config = &context.config;
+    let mut variables = BTreeMap::new();
+    for (name, value) in std::env::vars_os() {
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+            && request::inherited(name)
+        {
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    let specs = config.env.iter().map(|setting| &setting.value);
+    env::apply(specs, |name| std::env::var_os(name), &mut variables)
+        .map_err(|e| Error::Usage { message: e.to_string() })?;
+    Ok(Request {
+        program: split.program.into(),
+        python_options: split.python,
+        args: split.args,
+        mounts: config.mounts.iter().map(|setting| setting.value.clone()).collect(),
+        env: variables,
+        cwd: config.cwd.value.clone(),
+        network: config.network.value,
+        limits: Limits {
+            memory: config.memory.value,
+            stack: config.stack.value,
+            timeout: config.timeout.value,
+        },
+        terminals: Terminals {
+            stdin: std::io::stdin().is_terminal(),
+            stdout: std::io::stdout().is_terminal(),
+            stderr: std::io::stderr().is_terminal(),
+        },
+        private_tmp: !options.no_tmp,
+        caller_cwd: current_folder()?,
+        home: context.home.clone(),
+    })
+}

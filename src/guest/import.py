@@ -1,0 +1,143 @@
+# Runs inside an interpreter that is being imported. The first argument says what to do:
+#
+#   unpack FOLDER            copies the standard library that is built into the module
+#   hook FOLDER FILE         makes the library run FILE, pyw's bootstrap, at every start
+#   compile FOLDER I N      byte-compiles every N-th module, from the I-th on; prints a dot each
+#   describe FILE           writes what the interpreter says of itself as JSON
+#
+# It is started with -I -S -B, so only the standard library is there.
+
+import os
+import sys
+
+
+def unpack(folder):
+    """A built-in library is a zip, or a tree, or both, as sys.path tells."""
+    import zipfile
+
+    home = sys._stdlib_dir or os.path.dirname(os.__file__)
+    target = os.path.join(folder, os.path.basename(home))
+    for root, folders, files in os.walk(home):
+        out = os.path.join(target, os.path.relpath(root, home))
+        os.makedirs(out, exist_ok=True)
+        for name in files:
+            with open(os.path.join(root, name), "rb") as source:
+                data = source.read()
+            with open(os.path.join(out, name), "wb") as copy:
+                copy.write(data)
+    for path in sys.path:
+        if path.endswith(".zip") and os.path.isfile(path):
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(target)
+
+
+HOOK = """
+import _pyw_start
+del _pyw_start, __import__("sys").modules["_pyw_start"]
+"""
+
+
+def hook(folder, file):
+    import marshal
+    from importlib._bootstrap_external import _code_to_hash_pyc
+
+    def write(path, code):
+        with open(path, "wb") as out:
+            out.write(_code_to_hash_pyc(code, bytes(8), False))
+
+    with open(file, "rb") as source:
+        # Without a source beside it, this file is found whatever -O or PYTHONPYCACHEPREFIX say.
+        code = compile(source.read(), "<pyw>", "exec", dont_inherit=True)
+    write(os.path.join(folder, "_pyw_start.pyc"), code)
+    package = os.path.join(folder, "encodings", "__init__.py")
+    if os.path.exists(package):
+        with open(package, "a", encoding="utf-8") as out:
+            out.write(HOOK)
+        return
+    with open(package + "c", "rb") as source:
+        original = marshal.loads(source.read()[16:])
+    code = compile("exec('@')" + HOOK, original.co_filename, "exec", dont_inherit=True)
+    write(package + "c", code.replace(
+        co_consts=tuple(original if const == "@" else const for const in code.co_consts)))
+
+
+def modules(folder):
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        found += [os.path.join(root, name) for name in sorted(files) if name.endswith(".py")]
+    return found
+
+
+def compile_all(folder, first, step):
+    import importlib.util
+    from importlib._bootstrap_external import _code_to_hash_pyc
+
+    for path in modules(folder)[first::step]:
+        with open(path, "rb") as source:
+            data = source.read()
+        try:
+            code = compile(data, path, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError):
+            # Some libraries carry files that are wrong on purpose, as test data.
+            continue
+        finally:
+            sys.stdout.write(".")
+            sys.stdout.flush()
+        # Unchecked: the tree never changes, and asking for times costs more than reading.
+        pyc = _code_to_hash_pyc(code, importlib.util.source_hash(data), False)
+        target = importlib.util.cache_from_source(path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as out:
+            out.write(pyc)
+
+
+def describe(file):
+    import json
+    import platform
+    import sysconfig
+
+    info = sys.implementation.version
+    full = "%d.%d.%d" % info[:3]
+    if info.releaselevel != "final":
+        full += {"alpha": "a", "beta": "b", "candidate": "rc"}[info.releaselevel] + str(info.serial)
+    major, minor = info[:2]
+    # Only the five names of the standard scheme, and relative, as PEP 711 wants them.
+    paths = {}
+    for key, path in sysconfig.get_paths(vars={"base": "", "platbase": ""}).items():
+        paths[key] = path.lstrip("/") or "."
+    told = {
+        "version": full,
+        "banner": sys.version,
+        "stdlib": sys._stdlib_dir,
+        "prefix": sys.base_prefix,
+        "path": sys.path,
+        "markers": {
+            "implementation_name": sys.implementation.name,
+            "implementation_version": full,
+            "os_name": os.name,
+            "platform_machine": platform.machine(),
+            "platform_system": platform.system(),
+            "python_full_version": full,
+            "platform_python_implementation": platform.python_implementation(),
+            "python_version": "%d.%d" % (major, minor),
+            "sys_platform": sys.platform,
+        },
+        "platform": sysconfig.get_platform().replace("-", "_").replace(".", "_"),
+        "soabi": sysconfig.get_config_var("SOABI") or "",
+        "paths": paths,
+        "builtin_modules": sorted(sys.builtin_module_names),
+    }
+    with open(file, "w", encoding="utf-8") as out:
+        json.dump(told, out, indent=1, sort_keys=True)
+
+
+what, *rest = sys.argv[1:]
+if what == "unpack":
+    unpack(*rest)
+elif what == "hook":
+    hook(*rest)
+elif what == "compile":
+    compile_all(rest[0], int(rest[1]), int(rest[2]))
+elif what == "describe":
+    describe(*rest)

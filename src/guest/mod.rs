@@ -1,0 +1,7 @@
+//! The Python that pyw runs inside the sandbox, embedded into the binary.
+
+/// The bootstrap: set up by an interpreter's import, run at every start before the program.
+pub const START: &str = include_str!("start.py");
+
+/// What importing an interpreter runs inside it.
+pub const IMPORT: &str = include_str!("import.py");

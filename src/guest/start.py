@@ -1,0 +1,48 @@
+# pyw's bootstrap. It runs while Python initialises, at the end of importing `encodings`, which
+# is the one module that every start imports from a file, also with -I, -S and -E. By then the
+# interpreter has decided nothing that depends on the working directory; what follows (the site
+# module, finding the script, running it, tracebacks) is CPython's own doing, so no frame and no
+# name of pyw's is left for a program to meet.
+#
+# Only built-in modules can be imported here.
+
+
+def start():
+    import posix
+    import sys
+
+    text = posix.environ.pop(b"PYW_START", None)
+    posix.environ.pop(b"PYW_TTY", None)
+    # Runtimes name the program each in their own way.
+    posix.environ.pop(b"PYW_ARGV0", None)
+    if text is None:
+        return
+    # Strings and objects of JSON are Python literals as well.
+    told = eval(text.decode("utf-8"), {"__builtins__": {}})
+    for name, value in told.get("env", {}).items():
+        posix.environ[name.encode("utf-8")] = value.encode("utf-8")
+        posix.putenv(name.encode("utf-8"), value.encode("utf-8"))
+    for name in (b"PYW_START", b"PYW_TTY"):
+        try:
+            posix.unsetenv(name)
+        except (AttributeError, OSError):
+            pass
+    sys.executable = told["executable"]
+    sys._base_executable = told["executable"]
+    sys.orig_argv[0] = told["executable"]
+    if "argv0" in told:
+        sys.argv[0] = told["argv0"]
+    try:
+        posix.chdir(told["cwd"])
+    except OSError as error:
+        note = "pyw: cannot enter the working directory %s: %s\n" % (told["cwd"], error)
+        posix.write(2, note.encode("utf-8", "replace"))
+        posix._exit(111)
+
+
+try:
+    start()
+finally:
+    import sys
+
+    sys.modules.pop(__name__, None)

@@ -1,0 +1,158 @@
+//! What `--python` means: a version, a specifier, a catalog name, or a path.
+
+use std::str::FromStr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pep440_rs::{Version, VersionSpecifiers};
+
+use super::catalog::Entry;
+use super::error::InterpreterError;
+use super::{FORMAT, Interpreter};
+
+/// What was asked for, before anything is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The catalog's default.
+    Default,
+    /// Any build whose version fits.
+    Version(VersionSpecifiers),
+    /// A catalog entry or installed interpreter by name.
+    Name(String),
+    /// A `.wasm`, a folder, a zip or a `.pybi`.
+    Path(Utf8PathBuf),
+}
+
+impl Wanted {
+    /// Reads the value of `--python`. What looks like a path is one; everything else is not
+    /// looked for among files, so that a folder `3.14` cannot change what `--python 3.14` means.
+    ///
+    /// # Errors
+    /// It is none of the four.
+    pub fn parse(text: &str) -> Result<Self, InterpreterError> {
+        let text = text.trim();
+        let ending = Utf8Path::new(text).extension().unwrap_or_default();
+        if text.contains(['/', '\\']) || ["wasm", "zip", "pybi"].contains(&ending) || text == "." {
+            return Ok(Self::Path(text.into()));
+        }
+        if text.starts_with("cpython-") {
+            return Ok(Self::Name(text.to_owned()));
+        }
+        if text.chars().all(|c| c.is_ascii_digit() || c == '.') && Version::from_str(text).is_ok() {
+            // `3.14` means any 3.14.x; with three numbers it is exact.
+            let exact = text.split('.').count() >= 3;
+            let specifier = if exact { format!("=={text}") } else { format!("=={text}.*") };
+            if let Ok(specifiers) = VersionSpecifiers::from_str(&specifier) {
+                return Ok(Self::Version(specifiers));
+            }
+        }
+        if !text.is_empty() {
+            if let Ok(specifiers) = VersionSpecifiers::from_str(text) {
+                return Ok(Self::Version(specifiers));
+            }
+            if let Ok(version) = Version::from_str(text)
+                && let Ok(specifiers) = VersionSpecifiers::from_str(&format!("=={version}"))
+            {
+                return Ok(Self::Version(specifiers));
+            }
+        }
+        Err(InterpreterError::NotUnderstood { wanted: text.to_owned() })
+    }
+}
+
+/// What to run: something in the store already, or something to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice<'a> {
+    Installed(&'a Interpreter),
+    Catalog(&'a Entry),
+    Path(&'a Utf8Path),
+}
+
+/// Chooses: an installed interpreter that fits, newest first; else the catalog's default if it
+/// fits; else the newest of the catalog.
+///
+/// # Errors
+/// [`InterpreterError::NoMatch`] with all that is known.
+pub fn choose<'a>(
+    wanted: &'a Wanted,
+    installed: &'a [Interpreter],
+    catalog: &'a [Entry],
+) -> Result<Choice<'a>, InterpreterError> {
+    let of_entry = |entry: &'a Entry| {
+        let key = entry.key();
+        match installed.iter().find(|i| i.key == key) {
+            Some(found) => Choice::Installed(found),
+            None => Choice::Catalog(entry),
+        }
+    };
+    let found = match wanted {
+        Wanted::Path(path) => Some(Choice::Path(path)),
+        Wanted::Default => catalog.iter().find(|e| e.default).map(of_entry),
+        Wanted::Name(name) => catalog.iter().find(|e| e.name == *name).map(of_entry).or_else(|| {
+            installed.iter().find(|i| i.key.starts_with(name.as_str())).map(Choice::Installed)
+        }),
+        Wanted::Version(specifiers) => installed
+            .iter()
+            .find(|i| Version::from_str(&i.info.version).is_ok_and(|v| specifiers.contains(&v)))
+            .map(Choice::Installed)
+            .or_else(|| {
+                let fits = |e: &&Entry| specifiers.contains(&e.version);
+                let default = catalog.iter().filter(fits).find(|e| e.default);
+                default.or_else(|| catalog.iter().find(fits)).map(Choice::Catalog)
+            }),
+    };
+    found.ok_or_else(|| InterpreterError::NoMatch {
+        wanted: match wanted {
+            Wanted::Version(specifiers) => specifiers.to_string(),
+            Wanted::Name(name) => name.clone(),
+            Wanted::Default | Wanted::Path(_) => "the default".to_owned(),
+        },
+        known: catalog
+            .iter()
+            .map(|e| e.name.clone())
+            .chain(installed.iter().map(|i| i.key.clone()))
+            .collect(),
+    })
+}
+
+impl Entry {
+    /// The name under which the store keeps it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let hash = self.sha256.to_string();
+        format!("{}-{}-{}-{FORMAT}", self.name, self.platform, &hash[..16])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_spelling_means_one_thing() {
+        let version = |s: &str| Wanted::Version(VersionSpecifiers::from_str(s).unwrap());
+        assert_eq!(Wanted::parse("3.14").unwrap(), version("==3.14.*"));
+        assert_eq!(Wanted::parse("3.14.7").unwrap(), version("==3.14.7"));
+        assert_eq!(Wanted::parse(">=3.13, <4").unwrap(), version(">=3.13, <4"));
+        assert_eq!(Wanted::parse("3.15.0rc1").unwrap(), version("==3.15.0rc1"));
+        assert_eq!(Wanted::parse("./py").unwrap(), Wanted::Path("./py".into()));
+        assert_eq!(Wanted::parse("python.wasm").unwrap(), Wanted::Path("python.wasm".into()));
+        assert_eq!(Wanted::parse("cpython-3.12.0").unwrap(), Wanted::Name("cpython-3.12.0".into()));
+        for wrong in ["", "three", "pypy", "3.x", "=>3"] {
+            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_default_wins_where_it_fits() {
+        let catalog = super::super::catalog::entries().unwrap();
+        let pick = |text: &str| match choose(&Wanted::parse(text).unwrap(), &[], &catalog).unwrap() {
+            Choice::Catalog(entry) => entry.name.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(pick(">=3.12"), "cpython-3.12.0");
+        assert_eq!(pick(">=3.13"), "cpython-3.14.7");
+        assert_eq!(pick("3.13"), "cpython-3.13.15");
+        let none = choose(&Wanted::Version("==2.7.*".parse().unwrap()), &[], &catalog).unwrap_err();
+        assert_eq!(none.to_string(), "no interpreter fits `==2.7.*`");
+    }
+}

@@ -1,0 +1,281 @@
+//! Importing: any layout becomes a tree in the store that starts fast and says what it is.
+//!
+//! The interpreter is asked by running it, never by trusting names: it unpacks the standard
+//! library that is inside the module, takes pyw's bootstrap into its start-up, byte-compiles the
+//! library, and tells its version, markers, paths and platform. All of that happens in a sandbox
+//! that can write nothing but the tree being made.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::catalog::Entry;
+use super::error::InterpreterError;
+use super::wasm::{self, ModuleInfo};
+use super::{INFO_FILE, Info, Interpreter, MODULE, layout};
+use crate::sandbox::{Access, Mount, Purpose};
+use crate::store::fetch::{Expected, Fetcher};
+use crate::store::hash::Sha256;
+use crate::store::{Kind, Store};
+use crate::ui::progress::Progress;
+
+/// Where the guest sees the scripts, and where it leaves what it is asked for.
+const IN: &str = "/.pyw/in";
+const OUT: &str = "/.pyw/out";
+
+/// Something that can run a module in a sandbox. Implemented where plans are made and launched,
+/// which this module knows nothing of.
+pub trait Guest: Sync {
+    /// Runs `module` with these mounts and arguments, calling `progress` for each dot on stdout.
+    ///
+    /// # Errors
+    /// What the guest wrote to stderr, when it ended otherwise than with 0.
+    fn run(
+        &self,
+        module: &Utf8Path,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<(), String>;
+}
+
+/// Imports a catalog entry, unless it is in the store.
+///
+/// # Errors
+/// It cannot be downloaded or is not what was expected; the interpreter does not work.
+pub fn from_catalog(
+    entry: &Entry,
+    store: &Store,
+    fetcher: &Fetcher,
+    guest: &dyn Guest,
+) -> Result<Interpreter, InterpreterError> {
+    let folder = store.get_or_create::<InterpreterError>(Kind::Interpreter, &entry.key(), |staging| {
+        let file = staging.join(format!(".{}", entry.file));
+        let expected = Expected { sha256: entry.sha256, size: entry.size };
+        fetcher.fetch_first(&entry.name, &entry.sources, &expected, &file)?;
+        convert(&file, &entry.name, staging, guest)?;
+        let _ = std::fs::remove_file(&file);
+        Ok(())
+    })?;
+    Interpreter::open(&folder)
+}
+
+/// Imports a file or folder, unless the same content is in the store.
+///
+/// # Errors
+/// It isn't there or isn't an interpreter that pyw can run.
+pub fn from_path(
+    path: &Utf8Path,
+    store: &Store,
+    guest: &dyn Guest,
+) -> Result<Interpreter, InterpreterError> {
+    let key = layout::key(path)?;
+    let folder = store.get_or_create::<InterpreterError>(Kind::Interpreter, &key, |staging| {
+        convert(path, path.as_str(), staging, guest)
+    })?;
+    Interpreter::open(&folder)
+}
+
+fn convert(
+    path: &Utf8Path,
+    shown: &str,
+    staging: &Utf8Path,
+    guest: &dyn Guest,
+) -> Result<(), InterpreterError> {
+    // A file that isn't an archive has to be a module; say so before anything is copied.
+    let library = layout::bring(path, staging)?;
+    let module = staging.join(MODULE);
+    let described = wasm::inspect_file(&module)
+        .and_then(ModuleInfo::into_python)
+        .map_err(|e| e.of(Utf8Path::new(shown)))?;
+    let io = |action, path: &Utf8Path| {
+        let path = path.to_owned();
+        move |source| InterpreterError::Io { action, path, source }
+    };
+    let scripts = staging.join(".in");
+    let out = staging.join(".out");
+    for folder in [&scripts, &out, &staging.join("lib")] {
+        std::fs::create_dir_all(folder).map_err(io("make", folder))?;
+    }
+    for (name, text) in [("import.py", crate::guest::IMPORT), ("start.py", crate::guest::START)] {
+        let file = scripts.join(name);
+        std::fs::write(&file, text).map_err(io("write", &file))?;
+    }
+    let session = Session { guest, module: &module, staging, shown };
+
+    let spinner = Progress::spinner(&format!("importing {shown}"));
+    // Without a library of its own on disk, the build has to have one inside.
+    let first = if library { session.describe(&session.candidates()?)? } else {
+        let told = session.describe(&[])?;
+        session.run("unpacking its standard library", &[], &["unpack", OUT])?;
+        let from = out.join(basename(&told.stdlib));
+        let to = staging.join("lib").join(basename(&told.stdlib));
+        std::fs::rename(&from, &to).map_err(io("move", &from))?;
+        told
+    };
+    drop(spinner);
+
+    let at = vec![super::parent(&first.stdlib).to_owned()];
+    let dynload = staging.join("lib").join(basename(&first.stdlib)).join("lib-dynload");
+    std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
+    let start = format!("{IN}/start.py");
+    session.run("taking in the bootstrap", &at, &["hook", &first.stdlib, &start])?;
+    session.compile(&at, &first.stdlib)?;
+    let told = session.describe(&at)?;
+
+    let info = Info {
+        module_sha256: Sha256::of_file(&module).map_err(io("read", &module))?.to_string(),
+        module_memory: described.memory_bytes(),
+        source: shown.to_owned(),
+        ..told
+    };
+    let file = staging.join(INFO_FILE);
+    let text = serde_json::to_string_pretty(&info).map_err(|e| InterpreterError::Record {
+        path: file.clone(),
+        reason: e.to_string(),
+    })?;
+    std::fs::write(&file, text).map_err(io("write", &file))?;
+    for folder in [scripts, out] {
+        std::fs::remove_dir_all(&folder).map_err(io("remove", &folder))?;
+    }
+    Ok(())
+}
+
+struct Session<'a> {
+    guest: &'a dyn Guest,
+    module: &'a Utf8Path,
+    staging: &'a Utf8Path,
+    shown: &'a str,
+}
+
+impl Session<'_> {
+    /// Runs the import script with the library at each of `libraries`.
+    fn run(
+        &self,
+        step: &'static str,
+        libraries: &[String],
+        args: &[&str],
+    ) -> Result<(), InterpreterError> {
+        self.run_counting(step, libraries, args, &|| {})
+    }
+
+    fn run_counting(
+        &self,
+        step: &'static str,
+        libraries: &[String],
+        args: &[&str],
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<(), InterpreterError> {
+        let mount = |host: Utf8PathBuf, guest: &str, access| Mount {
+            host,
+            guest: guest.to_owned(),
+            access,
+            purpose: Purpose::Interpreter,
+        };
+        let mut mounts = vec![
+            mount(self.staging.join(".in"), IN, Access::Read),
+            mount(self.staging.join(".out"), OUT, Access::Write),
+        ];
+        for library in libraries {
+            mounts.push(mount(self.staging.join("lib"), library, Access::Write));
+        }
+        let script = format!("{IN}/import.py");
+        let fixed = ["-I", "-S", "-B", script.as_str()];
+        let args = fixed.iter().chain(args).map(|s| (*s).to_owned()).collect();
+        self.guest.run(self.module, mounts, args, progress).map_err(|reason| {
+            InterpreterError::Import { origin: self.shown.to_owned(), step, reason }
+        })
+    }
+
+    fn describe(&self, libraries: &[String]) -> Result<Info, InterpreterError> {
+        let file = format!("{OUT}/told.json");
+        self.run("asking what it is", libraries, &["describe", &file])?;
+        let path = self.staging.join(".out/told.json");
+        let broken = |reason: String| InterpreterError::Import {
+            origin: self.shown.to_owned(),
+            step: "asking what it is",
+            reason,
+        };
+        let text = std::fs::read_to_string(&path).map_err(|e| broken(e.to_string()))?;
+        serde_json::from_str(&text).map_err(|e| broken(e.to_string()))
+    }
+
+    /// Where this build may look for `lib`: below the prefix that it was configured with, as
+    /// `_sysconfigdata` tells, below the usual one, or at the root.
+    fn candidates(&self) -> Result<Vec<String>, InterpreterError> {
+        let mut found: Vec<String> = Vec::new();
+        for entry in walkdir::WalkDir::new(self.staging.join("lib")).max_depth(2) {
+            let Ok(entry) = entry else { continue };
+            let name = entry.file_name().to_string_lossy();
+            if name.starts_with("_sysconfigdata_")
+                && name.ends_with(".py")
+                && let Ok(text) = std::fs::read_to_string(entry.path())
+                && let Some(prefix) = configured_prefix(&text)
+            {
+                found.push(format!("{}/lib", prefix.trim_end_matches('/')));
+            }
+        }
+        for usual in ["/usr/local/lib", "/lib"] {
+            if !found.iter().any(|f| f == usual) {
+                found.push(usual.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    fn compile(&self, libraries: &[String], stdlib: &str) -> Result<(), InterpreterError> {
+        let library = self.staging.join("lib");
+        let total = walkdir::WalkDir::new(&library)
+            .into_iter()
+            .flatten()
+            .filter(|e| e.path().extension().is_some_and(|x| x == "py"))
+            .count();
+        if total == 0 {
+            return Ok(());
+        }
+        let bar = Progress::steps(&format!("byte-compiling {}", self.shown), total as u64);
+        let shards = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..shards)
+                .map(|shard| {
+                    let bar = &bar;
+                    scope.spawn(move || {
+                        let (first, step) = (shard.to_string(), shards.to_string());
+                        self.run_counting(
+                            "byte-compiling its standard library",
+                            libraries,
+                            &["compile", stdlib, &first, &step],
+                            &|| bar.inc(1),
+                        )
+                    })
+                })
+                .collect();
+            workers.into_iter().try_for_each(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })
+    }
+}
+
+fn basename(guest: &str) -> &str {
+    guest.rsplit('/').next().unwrap_or(guest)
+}
+
+/// The `'prefix': '…'` of a `_sysconfigdata` module.
+fn configured_prefix(text: &str) -> Option<&str> {
+    let after = text.split("'prefix':").nth(1)?;
+    let value = after.trim_start().strip_prefix('\'')?;
+    let value = value.split('\'').next()?;
+    value.starts_with('/').then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_read_from_build_variables() {
+        let text = "build_time_vars = {'prefix': '/opt/py',\n 'x': 1}";
+        assert_eq!(configured_prefix(text), Some("/opt/py"));
+        assert_eq!(configured_prefix("build_time_vars = {}"), None);
+    }
+}

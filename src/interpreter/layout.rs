@@ -1,0 +1,228 @@
+//! The layouts in which CPython for WASI is handed around, brought into one: `bin/python.wasm`
+//! and `lib/python3.X`.
+//!
+//! Known are a lone `python.wasm` (standard library inside, or in `lib` beside it), the folder or
+//! zip of cpython-wasi-build (`python.wasm`, `lib/python3.X`), CPython's own package
+//! (`lib-wasm/python3.X.wasm`), and a PEP 711 pybi (`bin/python.wasm`, `lib/python3.X`).
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::InterpreterError;
+use super::{FORMAT, MODULE};
+use crate::store::hash::Sha256;
+use crate::store::unpack;
+
+/// The name under which the store keeps what is imported from a path: its stem and the hash of
+/// its content, for a folder that of the module and of what can be seen of each file without
+/// reading it.
+///
+/// # Errors
+/// The path does not exist or cannot be read.
+pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
+    let io = |source| InterpreterError::Io { action: "read", path: path.to_owned(), source };
+    if !path.exists() {
+        return Err(InterpreterError::NoFile { path: path.to_owned() });
+    }
+    let mut seen = String::new();
+    if path.is_dir() {
+        let module = find_module(path)?;
+        seen.push_str(&Sha256::of_file(&module).map_err(io)?.to_string());
+        list_library(path, &mut seen)?;
+    } else {
+        seen.push_str(&Sha256::of_file(path).map_err(io)?.to_string());
+        if let Some(folder) = beside(path) {
+            list_library(&folder, &mut seen)?;
+        }
+    }
+    let hash = Sha256::of_bytes(seen.as_bytes()).to_string();
+    let stem: String = path
+        .file_stem()
+        .unwrap_or("python")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' })
+        .take(60)
+        .collect();
+    Ok(format!("{stem}-{}-{FORMAT}", &hash[..16]))
+}
+
+fn list_library(root: &Utf8Path, seen: &mut String) -> Result<(), InterpreterError> {
+    let Some(library) = find_library(root)? else { return Ok(()) };
+    for entry in walkdir::WalkDir::new(&library).sort_by_file_name() {
+        let entry = entry.map_err(|e| walk(&library, e))?;
+        if let Ok(metadata) = entry.metadata()
+            && metadata.is_file()
+        {
+            let age = metadata.modified().ok().and_then(|t| {
+                t.duration_since(std::time::UNIX_EPOCH).ok().map(|d| d.as_nanos())
+            });
+            seen.push_str(&format!("\n{}|{}|{age:?}", entry.path().display(), metadata.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Brings the interpreter at `path` into `staging` in pyw's own layout. Answers whether its
+/// standard library came along; otherwise it is inside the module.
+///
+/// # Errors
+/// No module is found, more than one is, or an archive is malformed.
+pub fn bring(path: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
+    let bin = staging.join("bin");
+    std::fs::create_dir_all(&bin)
+        .map_err(|source| InterpreterError::Io { action: "make", path: bin, source })?;
+    if path.is_dir() {
+        return take(path, path, staging);
+    }
+    let begin = beginning(path)?;
+    if begin.starts_with(b"PK") {
+        let unpacked = staging.join(".unpacked");
+        std::fs::create_dir_all(&unpacked).map_err(|source| InterpreterError::Io {
+            action: "make",
+            path: unpacked.clone(),
+            source,
+        })?;
+        unpack::unpack_zip(path, &unpacked)?;
+        let root = only_folder(&unpacked)?;
+        let library = take(&root, path, staging)?;
+        let _ = std::fs::remove_dir_all(&unpacked);
+        return Ok(library);
+    }
+    // Whether it is a module at all is told by the inspection that follows.
+    copy_file(path, &staging.join(MODULE))?;
+    match beside(path) {
+        Some(folder) => copy_library(&folder, staging),
+        None => Ok(false),
+    }
+}
+
+fn take(root: &Utf8Path, shown: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
+    let module = find_module(root).map_err(|error| match error {
+        InterpreterError::Layout { reason, .. } => {
+            InterpreterError::Layout { path: shown.to_owned(), reason }
+        }
+        other => other,
+    })?;
+    copy_file(&module, &staging.join(MODULE))?;
+    copy_library(root, staging)
+}
+
+/// The folder of a lone module, when a standard library lies beside it.
+fn beside(module: &Utf8Path) -> Option<Utf8PathBuf> {
+    if module.extension() != Some("wasm") {
+        return None;
+    }
+    let folder = module.parent()?;
+    let folder = if folder.as_str().is_empty() { Utf8Path::new(".") } else { folder };
+    find_library(folder).ok().flatten().map(|_| folder.to_owned())
+}
+
+fn beginning(path: &Utf8Path) -> Result<Vec<u8>, InterpreterError> {
+    use std::io::Read as _;
+    let io = |source| InterpreterError::Io { action: "read", path: path.to_owned(), source };
+    let mut begin = Vec::new();
+    std::fs::File::open(path).map_err(io)?.take(4).read_to_end(&mut begin).map_err(io)?;
+    Ok(begin)
+}
+
+/// Archives often hold one folder with everything in it.
+fn only_folder(root: &Utf8Path) -> Result<Utf8PathBuf, InterpreterError> {
+    let io = |source| InterpreterError::Io { action: "read", path: root.to_owned(), source };
+    let entries: Vec<_> = root.read_dir_utf8().map_err(io)?.collect::<Result<_, _>>().map_err(io)?;
+    match entries.as_slice() {
+        [only] if only.path().is_dir() => Ok(only.path().to_owned()),
+        _ => Ok(root.to_owned()),
+    }
+}
+
+fn find_module(root: &Utf8Path) -> Result<Utf8PathBuf, InterpreterError> {
+    for name in [MODULE, "python.wasm"] {
+        let path = root.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    let mut found = Vec::new();
+    for folder in [root.to_owned(), root.join("lib-wasm"), root.join("bin")] {
+        let Ok(entries) = folder.read_dir_utf8() else { continue };
+        for entry in entries.flatten() {
+            if entry.path().extension() == Some("wasm") && entry.path().is_file() {
+                found.push(entry.path().to_owned());
+            }
+        }
+    }
+    let reason = match found.len() {
+        1 => return Ok(found.remove(0)),
+        0 => "there is no python.wasm in it".to_owned(),
+        _ => {
+            found.sort();
+            let names: Vec<&str> = found.iter().filter_map(|p| p.file_name()).collect();
+            format!("it has more than one module ({}); name the file", names.join(", "))
+        }
+    };
+    Err(InterpreterError::Layout { path: root.to_owned(), reason })
+}
+
+fn find_library(root: &Utf8Path) -> Result<Option<Utf8PathBuf>, InterpreterError> {
+    let lib = root.join("lib");
+    let Ok(entries) = lib.read_dir_utf8() else { return Ok(None) };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        if entry.file_name().starts_with("python3") && entry.path().join("os.py").is_file() {
+            found.push(entry.path().to_owned());
+        }
+    }
+    match found.len() {
+        0 => Ok(None),
+        1 => Ok(found.pop()),
+        _ => Err(InterpreterError::Layout {
+            path: root.to_owned(),
+            reason: "its `lib` holds the standard libraries of several Pythons".into(),
+        }),
+    }
+}
+
+fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
+    let Some(library) = find_library(root)? else { return Ok(false) };
+    let name = library.file_name().unwrap_or("python3");
+    let target = staging.join("lib").join(name);
+    for entry in walkdir::WalkDir::new(&library).follow_links(false) {
+        let entry = entry.map_err(|e| walk(&library, e))?;
+        let path = Utf8Path::from_path(entry.path()).ok_or_else(|| InterpreterError::Layout {
+            path: library.clone(),
+            reason: format!("{} is not UTF-8", entry.path().display()),
+        })?;
+        let inside = path.strip_prefix(&library).unwrap_or(path);
+        // Byte code of unknown origin is not taken over: pyw compiles the sources itself.
+        if inside.components().any(|c| c.as_str() == "__pycache__") {
+            continue;
+        }
+        let to = target.join(inside);
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(&to)
+                .map_err(|source| InterpreterError::Io { action: "make", path: to, source })?;
+        } else if entry.file_type().is_file() {
+            copy_file(path, &to)?;
+        } else {
+            return Err(InterpreterError::Layout {
+                path: root.to_owned(),
+                reason: format!("{inside} is a symbolic link, which a WASI library cannot hold"),
+            });
+        }
+    }
+    Ok(true)
+}
+
+fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), InterpreterError> {
+    // Not `fs::copy`, which would carry modes over: everything here is read by guests.
+    let read = |source| InterpreterError::Io { action: "read", path: from.to_owned(), source };
+    let write = |source| InterpreterError::Io { action: "write", path: to.to_owned(), source };
+    let mut input = std::fs::File::open(from).map_err(read)?;
+    let mut output = std::fs::File::create(to).map_err(write)?;
+    std::io::copy(&mut input, &mut output).map_err(write)?;
+    Ok(())
+}
+
+fn walk(path: &Utf8Path, error: walkdir::Error) -> InterpreterError {
+    let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
+    InterpreterError::Io { action: "read", path: path.to_owned(), source }
+}

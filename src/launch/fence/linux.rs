@@ -1,0 +1,106 @@
+//! Landlock (Linux 5.13 and newer): the runtime's process can reach the plan's paths and no
+//! other, whatever the runtime itself allows.
+//!
+//! Rules add up along a path, so nothing can be taken back below a folder that was granted; the
+//! planner refuses such sandboxes. Landlock does not cover metadata: times and modes of files that
+//! may only be read can still be changed by a runtime that lets its guest do so.
+
+use std::os::fd::OwnedFd;
+
+use camino::Utf8PathBuf;
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetStatus,
+};
+
+use crate::plan::{Abilities, Confinement, Fence};
+
+/// The rights that are handled: all of the file system as of Linux 6.2, where truncation, without
+/// which a read-only mount is not read-only, came in (ABI 3).
+const HANDLED: ABI = ABI::V3;
+
+/// What this kernel can do.
+#[must_use]
+pub fn abilities() -> Fence {
+    let paths = match ruleset() {
+        Ok(_) => Abilities::Available("fence (Landlock)".into()),
+        Err(reason) => Abilities::Missing(reason),
+    };
+    // What a dynamically linked program needs to start. A folder that isn't there is left out
+    // when the rules are made.
+    let system = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"]
+        .map(Utf8PathBuf::from)
+        .into();
+    Fence { paths, system }
+}
+
+fn ruleset() -> Result<RulesetCreated, String> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(HANDLED))
+        .and_then(Ruleset::create)
+        .map_err(|e| {
+            format!("this kernel has no Landlock of Linux 6.2 or newer, or it is switched off ({e})")
+        })
+}
+
+/// Rules that are ready to be put on.
+#[derive(Debug)]
+pub struct Prepared {
+    rules: RulesetCreated,
+}
+
+impl Prepared {
+    /// Makes the rules, opening every path of the confinement.
+    ///
+    /// # Errors
+    /// Landlock is missing, or a path of the plan cannot be opened.
+    pub fn new(confinement: &Confinement) -> Result<Self, String> {
+        let read = AccessFs::ReadFile | AccessFs::ReadDir;
+        let run = read | AccessFs::Execute;
+        let write = AccessFs::from_all(HANDLED) & !AccessFs::Execute;
+        let mut rules = ruleset()?;
+        for path in &confinement.execute {
+            if path.exists() {
+                rules = add(rules, path, run)?;
+            }
+        }
+        for path in &confinement.read {
+            rules = add(rules, path, read)?;
+        }
+        for path in &confinement.write {
+            rules = add(rules, path, write)?;
+        }
+        // Rust's runtime opens it where a standard stream is closed.
+        rules = add(rules, &Utf8PathBuf::from("/dev/null"), write)?;
+        Ok(Self { rules })
+    }
+
+    /// Confines the calling process, for good, and all that it starts.
+    ///
+    /// # Errors
+    /// The kernel does not enforce all of it.
+    pub fn enforce(self) -> Result<(), String> {
+        let status = self.rules.restrict_self().map_err(|e| e.to_string())?;
+        match status.ruleset {
+            RulesetStatus::FullyEnforced => Ok(()),
+            other => Err(format!("Landlock is {other:?}, not fully enforced")),
+        }
+    }
+}
+
+fn add(
+    rules: RulesetCreated,
+    path: &Utf8PathBuf,
+    rights: landlock::BitFlags<AccessFs>,
+) -> Result<RulesetCreated, String> {
+    let place = |e: &dyn std::fmt::Display| format!("cannot make a rule for `{path}`: {e}");
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let file: OwnedFd = rustix::fs::open(path.as_std_path(), flags, rustix::fs::Mode::empty())
+        .map_err(|e| place(&e))?;
+    let is_file = std::fs::metadata(path).map_err(|e| place(&e))?.is_file()
+        || !std::fs::metadata(path).map_err(|e| place(&e))?.is_dir();
+    // Rights on the contents of a folder cannot be given for a file.
+    let rights = if is_file { rights & AccessFs::from_file(HANDLED) } else { rights };
+    rules.add_rule(PathBeneath::new(file, rights)).map_err(|e| place(&e))
+}

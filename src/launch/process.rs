@@ -1,0 +1,86 @@
+//! The runtime's process: started inside the fence, watched, ended.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub use unix::{die_by, exec, watch};
+#[cfg(unix)]
+use unix::spawn;
+
+#[cfg(not(unix))]
+mod other;
+#[cfg(not(unix))]
+pub use other::{die_by, exec, watch};
+#[cfg(not(unix))]
+use other::spawn;
+
+use std::io::Read as _;
+use std::process::Stdio;
+
+use super::{LaunchError, Outcome};
+use crate::plan::Plan;
+
+/// The command of a plan, with nothing inherited but the three standard streams.
+fn command(plan: &Plan) -> std::process::Command {
+    let mut command = std::process::Command::new(&plan.program);
+    command.args(&plan.args).env_clear().envs(&plan.env);
+    command
+}
+
+/// The exit code that the guest left because its runtime can't carry it.
+fn left_code(plan: &Plan) -> Option<u8> {
+    let bytes = std::fs::read(plan.watch.exit_code.as_ref()?).ok()?;
+    let code: [u8; 4] = bytes.try_into().ok()?;
+    // Native exit codes wrap at a byte as well.
+    Some(code[0])
+}
+
+/// What a code of the runtime's own means for the program.
+fn outcome(plan: &Plan, code: i32) -> Result<Outcome, LaunchError> {
+    if let Some(code) = left_code(plan) {
+        return Ok(Outcome::Code(code));
+    }
+    // With the channel, no code above 125 comes from the program: the runtime itself failed.
+    if plan.watch.exit_code.is_some() && code > 125 {
+        return Err(LaunchError::Crashed {
+            runtime: plan.runtime.clone(),
+            status: format!("exit code {code}"),
+        });
+    }
+    Ok(Outcome::Code(u8::try_from(code & 0xff).unwrap_or(1)))
+}
+
+/// Runs a plan with its output caught.
+///
+/// # Errors
+/// What it wrote to stderr, or how it ended.
+pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
+    let mut command = command(plan);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn(command, plan).map_err(|e| e.to_string())?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let said = std::thread::scope(|scope| {
+        let errors = scope.spawn(move || {
+            let mut said = Vec::new();
+            if let Some(pipe) = stderr {
+                let _ = pipe.take(64 * 1024).read_to_end(&mut said);
+            }
+            String::from_utf8_lossy(&said).into_owned()
+        });
+        if let Some(mut pipe) = stdout {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                buffer[..count].iter().filter(|byte| **byte == b'.').for_each(|_| progress());
+            }
+        }
+        errors.join().unwrap_or_default()
+    });
+    let status = child.wait().map_err(|e| e.to_string())?;
+    if status.success() {
+        return Ok(());
+    }
+    // The end of a traceback is what tells.
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines[lines.len().saturating_sub(3)..].join("; ");
+    Err(if last.is_empty() { status.to_string() } else { format!("{status}: {last}") })
+}

@@ -1,0 +1,55 @@
+//! Starting and watching a process where there are no Unix signals.
+
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use super::{LaunchError, Outcome, command, outcome};
+use crate::plan::Plan;
+
+/// There is no `exec` here: pyw stays as the parent in every case.
+pub fn exec(plan: &Plan) -> LaunchError {
+    match watch(plan) {
+        Ok(Outcome::Code(code)) => std::process::exit(code.into()),
+        Ok(Outcome::Signal(_)) => std::process::exit(1),
+        Err(error) => error,
+    }
+}
+
+/// Starts the runtime and waits for its end.
+///
+/// # Errors
+/// It cannot be started; time ran out; it crashed; pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
+    let wait = |source| LaunchError::Wait { program: plan.program.clone(), source };
+    let start = Instant::now();
+    let mut child = spawn(command(plan), plan)?;
+    let status = match plan.watch.timeout {
+        None => child.wait().map_err(wait)?,
+        Some(limit) => loop {
+            if let Some(status) = child.try_wait().map_err(wait)? {
+                break status;
+            }
+            if start.elapsed() >= limit {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(LaunchError::TimedOut { limit });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        },
+    };
+    outcome(plan, status.code().unwrap_or(1))
+}
+
+/// Starts a command.
+///
+/// # Errors
+/// It cannot be started, or the plan wants a fence, which is not there.
+pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
+    if plan.fence.is_some() {
+        let reason = "this system has no fence".to_owned();
+        return Err(LaunchError::Fence { program: plan.program.clone(), reason });
+    }
+    command.spawn().map_err(|source| LaunchError::Start { program: plan.program.clone(), source })
+}
+
+/// Nothing to do: the caller falls back on a code.
+pub fn die_by(_signal: i32) {}

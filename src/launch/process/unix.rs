@@ -1,0 +1,182 @@
+//! Starting and watching a process on Unix.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use super::{LaunchError, Outcome, command, outcome};
+use crate::launch::fence;
+use crate::plan::Plan;
+
+/// How long a runtime may take to end after it was asked to.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Signals that end a program and are passed on to it.
+const PASSED_ON: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// Becomes the runtime. Returns only if that fails.
+pub fn exec(plan: &Plan) -> LaunchError {
+    if let Some(confinement) = &plan.fence {
+        match fence::Prepared::new(confinement).and_then(|fence| fence.enforce()) {
+            Ok(()) => {}
+            Err(reason) => return LaunchError::Fence { program: plan.program.clone(), reason },
+        }
+    }
+    let source = command(plan).exec();
+    LaunchError::Start { program: plan.program.clone(), source }
+}
+
+/// Starts the runtime and waits for its end, passing signals on.
+///
+/// # Errors
+/// It cannot be started or confined; time ran out; it crashed.
+pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
+    let wait = |source| LaunchError::Wait { program: plan.program.clone(), source };
+    let (mut events, sender) = UnixStream::pair().map_err(wait)?;
+    listen(&sender).map_err(wait)?;
+    let start = Instant::now();
+    let mut child = spawn(command(plan), plan)?;
+    let mut asked: Option<(i32, Instant)> = None;
+    let mut timed_out = false;
+    loop {
+        if let Some(status) = child.try_wait().map_err(wait)? {
+            if timed_out {
+                let limit = plan.watch.timeout.unwrap_or_default();
+                return Err(LaunchError::TimedOut { limit });
+            }
+            // Killed by pyw after a signal that the runtime did not heed: that signal is what
+            // ended it.
+            return match (asked, status.signal()) {
+                (Some((signal, _)), Some(_)) => Ok(Outcome::Signal(signal)),
+                // wasmer answers SIGINT with a code of its own instead of dying by it.
+                (Some((signal, _)), None) if signal == libc::SIGINT => Ok(Outcome::Signal(signal)),
+                (_, Some(libc::SIGKILL)) => Ok(Outcome::Signal(libc::SIGKILL)),
+                (_, Some(signal)) if crash(signal) => Err(LaunchError::Crashed {
+                    runtime: plan.runtime.clone(),
+                    status: format!("signal {signal}"),
+                }),
+                (_, Some(signal)) => Ok(Outcome::Signal(signal)),
+                (_, None) => outcome(plan, status.code().unwrap_or(1)),
+            };
+        }
+        let now = Instant::now();
+        if !timed_out && plan.watch.timeout.is_some_and(|limit| now - start >= limit) {
+            timed_out = true;
+            asked = Some((libc::SIGTERM, now));
+            send(&child, libc::SIGTERM);
+        }
+        if asked.is_some_and(|(_, when)| now - when >= GRACE) {
+            send(&child, libc::SIGKILL);
+        }
+        let next = match (asked, plan.watch.timeout) {
+            (Some((_, when)), _) => Some((when + GRACE).saturating_duration_since(now)),
+            (None, Some(limit)) => Some((start + limit).saturating_duration_since(now)),
+            (None, None) => None,
+        };
+        // Zero would mean "for ever".
+        let patience = next.map(|d| d.max(Duration::from_millis(1)));
+        events.set_read_timeout(patience).map_err(wait)?;
+        let mut signal = [0];
+        if let Ok(1) = events.read(&mut signal) {
+            let signal = i32::from(signal[0]);
+            if signal != libc::SIGCHLD && asked.is_none() {
+                asked = Some((signal, Instant::now()));
+                send(&child, signal);
+            }
+        }
+    }
+}
+
+/// Faults of the runtime's own; other signals came from somewhere else.
+fn crash(signal: i32) -> bool {
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS]
+        .contains(&signal)
+}
+
+/// Starts a command inside the plan's fence.
+///
+/// # Errors
+/// It cannot be started or confined.
+pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
+    let fenced = plan.fence.as_ref().map(fence::Prepared::new).transpose();
+    let fenced = fenced
+        .map_err(|reason| LaunchError::Fence { program: plan.program.clone(), reason })?;
+    let mut fenced = fenced;
+    // SAFETY: between fork and exec only system calls are made, on values prepared before; pyw
+    // has no other thread at this point whose lock the child could miss.
+    unsafe {
+        command.pre_exec(move || {
+            die_with_parent()?;
+            match fenced.take() {
+                Some(fence) => fence.enforce().map_err(std::io::Error::other),
+                None => Ok(()),
+            }
+        });
+    }
+    command.spawn().map_err(|source| LaunchError::Start { program: plan.program.clone(), source })
+}
+
+/// A pyw that is killed takes the runtime along: nobody would be left to hold the limits.
+#[cfg(target_os = "linux")]
+fn die_with_parent() -> std::io::Result<()> {
+    let parent = rustix::process::getppid();
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // The parent may have died between fork and the line above.
+    if rustix::process::getppid() != parent || parent.is_none() {
+        return Err(std::io::Error::other("pyw ended"));
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent() -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Has every signal that matters write its number to `sender`. A signal that pyw was started
+/// with as ignored (`nohup`, a shell's background job) stays ignored, in the runtime as well.
+fn listen(sender: &UnixStream) -> std::io::Result<()> {
+    for signal in PASSED_ON.into_iter().chain([libc::SIGCHLD]) {
+        if signal != libc::SIGCHLD && ignored(signal) {
+            continue;
+        }
+        let sender = sender.try_clone()?;
+        let number = [u8::try_from(signal).unwrap_or_default()];
+        // SAFETY: the handler makes one `write`, which is async-signal-safe. A full pipe cannot
+        // block it for long: the other end reads until the child is gone.
+        unsafe {
+            signal_hook::low_level::register(signal, move || {
+                let _ = (&sender).write(&number);
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn ignored(signal: i32) -> bool {
+    // SAFETY: an all-zero sigaction is a valid value to be filled in.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null new action only asks for the present one.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+fn send(child: &Child, signal: i32) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        // SAFETY: the child has not been waited for, so the number is still its own.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
+/// Dies by a signal, as the program did.
+pub fn die_by(signal: i32) {
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    // SIGKILL cannot be emulated by a handler.
+    // SAFETY: plain calls on this process.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}

@@ -1,0 +1,102 @@
+//! What can be wrong with a request.
+
+use camino::Utf8PathBuf;
+
+use crate::error::Code;
+
+/// A request that cannot be turned into a sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("there is no script `{path}`")]
+    NoScript { path: String },
+
+    #[error("`{path}` is a folder without a __main__.py")]
+    NoMain { path: String },
+
+    #[error("cannot read the script `{path}`: {source}")]
+    Script { path: String, source: std::io::Error },
+
+    #[error("`{what}` is not UTF-8, which runtimes cannot be given")]
+    NotUtf8 { what: String },
+
+    #[error("{what} has a NUL byte in it")]
+    Nul { what: String },
+
+    #[error("cannot find the current folder: {source}")]
+    CurrentFolder { source: std::io::Error },
+
+    #[error("there is no `{path}` to mount")]
+    NoMountSource { path: Utf8PathBuf },
+
+    #[error("cannot mount `{path}`: {source}")]
+    MountSource { path: Utf8PathBuf, source: std::io::Error },
+
+    #[error("`{path}` is neither a folder nor a regular file, so it cannot be mounted")]
+    MountKind { path: Utf8PathBuf },
+
+    #[error("`{path}` is mounted twice with different rights")]
+    MountedTwice { path: Utf8PathBuf },
+
+    #[error("`{first}` and `{second}` are both mounted at {guest}")]
+    SameGuest { guest: String, first: Utf8PathBuf, second: Utf8PathBuf },
+
+    #[error("{guest} belongs to pyw inside the sandbox, so nothing can be mounted there")]
+    Reserved { guest: String },
+
+    #[error("the file `{file}` cannot be mounted at {guest}: the folder `{folder}` is there")]
+    FileInFolder { file: Utf8PathBuf, guest: String, folder: Utf8PathBuf },
+
+    #[error("the working directory {cwd} is in no mount and is no folder of the host")]
+    NoCwd { cwd: String },
+
+    #[error("the variable {name} is pyw's own")]
+    ReservedVariable { name: String },
+
+    #[error(transparent)]
+    Guest(#[from] crate::sandbox::mount::GuestPathError),
+}
+
+impl RequestError {
+    /// The exit code that this ends with.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NoScript { .. }
+            | Self::NoMain { .. }
+            | Self::Script { .. }
+            | Self::NoMountSource { .. }
+            | Self::CurrentFolder { .. }
+            | Self::NoCwd { .. } => Code::NotFound,
+            Self::NotUtf8 { .. }
+            | Self::Nul { .. }
+            | Self::MountSource { .. }
+            | Self::MountKind { .. }
+            | Self::MountedTwice { .. }
+            | Self::SameGuest { .. }
+            | Self::Reserved { .. }
+            | Self::FileInFolder { .. }
+            | Self::ReservedVariable { .. }
+            | Self::Guest(_) => Code::Usage,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoScript { path } if !path.contains(['/', '.']) => {
+                "a module is run with -m, code with -c; commands are in `pyw --help`".into()
+            }
+            Self::NoMain { .. } => {
+                "a folder is run through its __main__.py; to run a package, say -m NAME".into()
+            }
+            Self::MountedTwice { .. } => "grant it once, with :ro or with :rw".into(),
+            Self::SameGuest { .. } => "give one of them another path: --mount HOST:GUEST".into(),
+            Self::Reserved { .. } | Self::FileInFolder { .. } => {
+                "give it another path: --mount HOST:GUEST".into()
+            }
+            Self::NoCwd { .. } => "name a folder that exists, or one below a --mount".into(),
+            _ => return None,
+        })
+    }
+}

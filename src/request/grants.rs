@@ -1,0 +1,395 @@
+//! From a request to a sandbox: which folders of the host are granted, and where the guest sees
+//! them.
+//!
+//! By default that is the script's folder and the working directory, read-only, each at its own
+//! path. A home directory and what lies above it are never granted unless they are named: of such
+//! a folder the guest gets a stand-in that holds the script and nothing else.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{Program, Request, RequestError};
+use crate::interpreter::{Interpreter, parent};
+use crate::sandbox::mount::{covers, guest_path_of, normalize_guest};
+use crate::sandbox::{
+    Access, Mount, MountSpec, Placed, Purpose, Sandbox, Scratch, Start,
+};
+
+/// Builds the sandbox. `scratch` is the path of a folder that does not exist yet.
+///
+/// # Errors
+/// The script or a mount's source does not exist; two grants contradict each other.
+pub fn sandbox(
+    request: &Request,
+    interpreter: &Interpreter,
+    scratch: &Utf8Path,
+) -> Result<Sandbox, RequestError> {
+    for text in request.args.iter().chain(&request.python_options) {
+        no_nul("an argument", text)?;
+    }
+    for (name, value) in &request.env {
+        no_nul(&format!("the variable {name}"), value)?;
+        if ["PYW_START", "PYW_TTY"].contains(&name.as_str()) {
+            return Err(RequestError::ReservedVariable { name: name.clone() });
+        }
+    }
+    let mut builder = Builder {
+        request,
+        library: interpreter.library_guest(),
+        scratch: Scratch { root: scratch.to_owned(), ..Scratch::default() },
+        mounts: Vec::new(),
+        stands_in: BTreeMap::new(),
+    };
+    builder.asked()?;
+    let script = builder.script()?;
+    let cwd = builder.cwd()?;
+    builder.drop_covered();
+    builder.push(Mount {
+        host: interpreter.library(),
+        guest: interpreter.library_guest().to_owned(),
+        access: Access::Read,
+        purpose: Purpose::Interpreter,
+    });
+    builder.private();
+    builder.root();
+
+    let mut args = request.python_options.clone();
+    let mut argv0 = None;
+    match &request.program {
+        Program::Script(written) => {
+            let path = script.unwrap_or_else(|| written.clone());
+            if path != *written {
+                argv0 = Some(written.clone());
+            }
+            // An option-like name was behind a `--`, which would be lost.
+            if path.starts_with('-') {
+                args.push("--".to_owned());
+            }
+            args.push(path);
+        }
+        Program::Code(text) | Program::Module(text) => args.push(text.clone()),
+        Program::Stdin => args.push("-".to_owned()),
+        Program::Prompt => {}
+    }
+    args.extend(request.args.iter().cloned());
+    Ok(Sandbox {
+        args,
+        env: request.env.clone(),
+        start: Some(Start { cwd, executable: interpreter.executable(), argv0 }),
+        mounts: builder.mounts,
+        network: request.network,
+        limits: request.limits,
+        terminals: request.terminals,
+        scratch: Some(builder.scratch),
+    })
+}
+
+fn no_nul(what: &str, text: &str) -> Result<(), RequestError> {
+    if text.contains('\0') {
+        return Err(RequestError::Nul { what: what.to_owned() });
+    }
+    Ok(())
+}
+
+struct Builder<'a> {
+    request: &'a Request,
+    /// Where the interpreter's library goes.
+    library: &'a str,
+    scratch: Scratch,
+    mounts: Vec<Mount>,
+    /// Guest folders that are private stand-ins, with their folders in the scratch.
+    stands_in: BTreeMap<String, Utf8PathBuf>,
+}
+
+impl Builder<'_> {
+    fn push(&mut self, mount: Mount) {
+        self.mounts.push(mount);
+    }
+
+    fn at(&self, guest: &str) -> Option<&Mount> {
+        self.mounts.iter().find(|m| m.guest == guest)
+    }
+
+    /// Whether the guest sees this host path at its own place through a mount that is there.
+    fn sees(&self, host: &Utf8Path) -> bool {
+        self.mounts.iter().any(|m| {
+            m.guest == guest_path_of(&m.host) && host.starts_with(&m.host)
+        })
+    }
+
+    /// What the user named.
+    fn asked(&mut self) -> Result<(), RequestError> {
+        let mut seen: BTreeMap<(Utf8PathBuf, String), Access> = BTreeMap::new();
+        for spec in &self.request.mounts {
+            let MountSpec { host, guest, access } = spec;
+            let real = host.canonicalize_utf8().map_err(|source| match source.kind() {
+                std::io::ErrorKind::NotFound => RequestError::NoMountSource { path: host.clone() },
+                _ => RequestError::MountSource { path: host.clone(), source },
+            })?;
+            let access = access.unwrap_or(Access::Read);
+            let guest = match guest {
+                Some(guest) => normalize_guest(guest)?,
+                None => guest_path_of(host),
+            };
+            self.free(&guest)?;
+            match seen.insert((real.clone(), guest.clone()), access) {
+                None => {}
+                Some(before) if before == access => continue,
+                Some(_) => return Err(RequestError::MountedTwice { path: host.clone() }),
+            }
+            let metadata = std::fs::metadata(&real)
+                .map_err(|source| RequestError::MountSource { path: host.clone(), source })?;
+            if metadata.is_file() {
+                self.single(&real, &guest, access)?;
+            } else if metadata.is_dir() {
+                if let Some(other) = self.at(&guest) {
+                    return Err(RequestError::SameGuest {
+                        guest,
+                        first: other.host.clone(),
+                        second: real,
+                    });
+                }
+                self.push(Mount { host: real, guest, access, purpose: Purpose::Grant });
+            } else {
+                return Err(RequestError::MountKind { path: host.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Guest paths that pyw needs for itself.
+    fn free(&self, guest: &str) -> Result<(), RequestError> {
+        if guest == self.library || covers("/.pyw", guest) || guest == "/dev" || guest == "/" {
+            return Err(RequestError::Reserved { guest: guest.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// One file. Runtimes mount folders only, so it gets a folder of its own; several files can
+    /// share one, but none can appear inside a folder of the host.
+    fn single(&mut self, host: &Utf8Path, guest: &str, access: Access) -> Result<(), RequestError> {
+        let folder = parent(guest).to_owned();
+        if let Some(mount) = self.mounts.iter().find(|m| covers(&m.guest, guest)) {
+            let inside = guest.strip_prefix(mount.guest.as_str()).unwrap_or(guest);
+            let same = mount.host.join(inside.trim_start_matches('/')) == host;
+            if same && mount.access == access {
+                return Ok(());
+            }
+            if !self.stands_in.contains_key(&folder) || mount.access != access {
+                return Err(RequestError::FileInFolder {
+                    file: host.to_owned(),
+                    guest: guest.to_owned(),
+                    folder: mount.host.clone(),
+                });
+            }
+        }
+        let name = guest.rsplit('/').next().unwrap_or(guest);
+        let stand_in = self.stand_in(&folder, access);
+        self.scratch.placed.push(Placed {
+            from: host.to_owned(),
+            to: stand_in.join(name),
+            access,
+        });
+        Ok(())
+    }
+
+    /// A private folder that the guest sees at `guest`.
+    fn stand_in(&mut self, guest: &str, access: Access) -> Utf8PathBuf {
+        if let Some(folder) = self.stands_in.get(guest) {
+            return folder.clone();
+        }
+        let folder = self.scratch.root.join(format!("stand-in-{}", self.stands_in.len()));
+        self.scratch.folders.push(folder.clone());
+        self.stands_in.insert(guest.to_owned(), folder.clone());
+        self.push(Mount {
+            host: folder.clone(),
+            guest: guest.to_owned(),
+            access,
+            purpose: Purpose::Grant,
+        });
+        folder
+    }
+
+    /// Grants the script's folder. Answers with the path that the guest is to be given, where it
+    /// isn't the one that was written.
+    fn script(&mut self) -> Result<Option<String>, RequestError> {
+        let Program::Script(written) = &self.request.program else { return Ok(None) };
+        no_nul("the script's name", written)?;
+        let path = self.request.caller_cwd.join(written);
+        let real = path.canonicalize_utf8().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => RequestError::NoScript { path: written.clone() },
+            _ => RequestError::Script { path: written.clone(), source },
+        })?;
+        let script = |source| RequestError::Script { path: written.clone(), source };
+        let metadata = std::fs::metadata(&real).map_err(script)?;
+        if metadata.is_dir() {
+            if !real.join("__main__.py").is_file() && !real.join("__main__.pyc").is_file() {
+                return Err(RequestError::NoMain { path: written.clone() });
+            }
+            return Ok(self.program(&real, &real, written));
+        }
+        // Told here with the host's own words; inside, it would look like the sandbox's doing.
+        std::fs::File::open(&real).map_err(script)?;
+        let folder = real.parent().unwrap_or(Utf8Path::new("/")).to_owned();
+        if self.private_folder(&folder) && !self.sees(&real) {
+            let guest = guest_path_of(&real);
+            self.single(&real, &guest, Access::Read)?;
+            return Ok((self.guest_view(written) != guest || written.contains("..")).then_some(guest));
+        }
+        Ok(self.program(&folder, &real, written))
+    }
+
+    /// Grants `folder` and tells how the guest has to spell `real`, which lies in it.
+    fn program(&mut self, folder: &Utf8Path, real: &Utf8Path, written: &str) -> Option<String> {
+        let guest = guest_path_of(real);
+        if !self.sees(folder) {
+            let at = guest_path_of(folder);
+            // The user has put something else there; what he named goes first.
+            if self.at(&at).is_none() {
+                self.push(Mount {
+                    host: folder.to_owned(),
+                    guest: at,
+                    access: Access::Read,
+                    purpose: Purpose::Grant,
+                });
+            }
+        }
+        // A guest's libc joins paths as text, so that `..` would leave the mount, and a link that
+        // points out of its folder is not followed.
+        let plain = !Utf8Path::new(written)
+            .components()
+            .any(|c| matches!(c, camino::Utf8Component::ParentDir));
+        let same = self.guest_view(written) == guest && self.request.cwd.is_none();
+        (!(plain && same)).then_some(guest)
+    }
+
+    /// The guest path that a path as it was written leads to.
+    fn guest_view(&self, written: &str) -> String {
+        guest_path_of(&self.request.caller_cwd.join(written))
+    }
+
+    /// Grants the working directory, and answers with its guest path.
+    fn cwd(&mut self) -> Result<String, RequestError> {
+        let (guest, host) = match &self.request.cwd {
+            None => (guest_path_of(&self.request.caller_cwd), self.request.caller_cwd.clone()),
+            Some(guest) => {
+                if self.mounts.iter().any(|m| covers(&m.guest, guest)) {
+                    return Ok(guest.clone());
+                }
+                // On Windows a guest path is not a host path; there it has to be in a mount.
+                let host = Utf8PathBuf::from(guest);
+                let found = host.canonicalize_utf8().ok().filter(|h| h.is_dir() && cfg!(unix));
+                match found {
+                    Some(host) => (guest.clone(), host),
+                    None => return Err(RequestError::NoCwd { cwd: guest.clone() }),
+                }
+            }
+        };
+        if self.sees(&host) || self.at(&guest).is_some() {
+            return Ok(guest);
+        }
+        self.free_cwd(&guest)?;
+        if self.private_folder(&host) {
+            self.stand_in(&guest, Access::Read);
+        } else {
+            self.push(Mount {
+                host,
+                guest: guest.clone(),
+                access: Access::Read,
+                purpose: Purpose::Grant,
+            });
+        }
+        Ok(guest)
+    }
+
+    /// `/` is always there: its skeleton is what the guest starts in then.
+    fn free_cwd(&self, guest: &str) -> Result<(), RequestError> {
+        if guest == "/" { Ok(()) } else { self.free(guest) }
+    }
+
+    /// A folder that is granted only when it is named.
+    fn private_folder(&self, host: &Utf8Path) -> bool {
+        host.parent().is_none()
+            || self.request.home.as_deref().is_some_and(|home| home.starts_with(host))
+    }
+
+    /// Drops grants that another grant already gives: with two preopens, a guest's libc would
+    /// take the inner one and `..` could not leave it.
+    fn drop_covered(&mut self) {
+        let all = self.mounts.clone();
+        self.mounts.retain(|inner| {
+            !all.iter().any(|outer| {
+                outer != inner
+                    && outer.access == inner.access
+                    && covers(&outer.guest, &inner.guest)
+                    && outer.host.join(
+                        inner.guest[outer.guest.len()..].trim_start_matches('/'),
+                    ) == inner.host
+                    // Nothing else may lie between them.
+                    && !all.iter().any(|between| {
+                        between != outer
+                            && between != inner
+                            && covers(&outer.guest, &between.guest)
+                            && covers(&between.guest, &inner.guest)
+                    })
+            })
+        });
+    }
+
+    /// A writable `/tmp` of its own, and `/dev` with a `null` in it.
+    fn private(&mut self) {
+        if !self.request.private_tmp {
+            return;
+        }
+        // Python looks for a temporary folder in these places, in this order.
+        let tmp = ["/tmp", "/var/tmp", "/usr/tmp"].into_iter().find(|p| self.at(p).is_none());
+        let granted = self.mounts.iter().any(|m| m.guest == "/tmp" && m.access == Access::Write);
+        if let Some(tmp) = tmp.filter(|_| !granted) {
+            let host = self.scratch.root.join("tmp");
+            self.scratch.folders.push(host.clone());
+            self.push(Mount {
+                host,
+                guest: tmp.to_owned(),
+                access: Access::Write,
+                purpose: Purpose::Private,
+            });
+        }
+        let host = self.scratch.root.join("dev");
+        self.scratch.folders.push(host.clone());
+        self.scratch.files.push(host.join("null"));
+        self.push(Mount {
+            host,
+            guest: "/dev".to_owned(),
+            access: Access::Write,
+            purpose: Purpose::Private,
+        });
+    }
+
+    /// The skeleton of `/`: empty folders down to each mount point. Without a `/` that can be
+    /// looked at, `os.makedirs` fails everywhere.
+    fn root(&mut self) {
+        if let Some(at) = self.mounts.iter().position(|m| m.guest == "/") {
+            // The stand-in of the working directory `/` becomes the skeleton.
+            self.mounts[at].purpose = Purpose::Root;
+            let host = self.mounts[at].host.clone();
+            self.skeleton(&host);
+            return;
+        }
+        let host = self.scratch.root.join("root");
+        self.skeleton(&host);
+        self.mounts.insert(0, Mount {
+            host,
+            guest: "/".to_owned(),
+            access: Access::Read,
+            purpose: Purpose::Root,
+        });
+    }
+
+    fn skeleton(&mut self, host: &Utf8Path) {
+        self.scratch.folders.push(host.to_owned());
+        for mount in &self.mounts {
+            self.scratch.folders.push(host.join(mount.guest.trim_start_matches('/')));
+        }
+    }
+}

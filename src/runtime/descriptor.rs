@@ -1,0 +1,379 @@
+//! A runtime's descriptor: how one runtime spells each grant and limit of a sandbox.
+//!
+//! A descriptor is data. An absent key means that the runtime cannot express the thing, so that
+//! the planner turns to the fence or refuses; there are no conditions and no loops but "once per
+//! item". Versions that differ are told apart by `[[overlay]]` tables, merged over the rest when
+//! their semver range matches. `runtimes/README.md` documents the grammar.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::template::Template;
+use crate::interpreter::adapt::Adaptation;
+
+/// How to run programs on one runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Descriptor {
+    /// What users call it; lower case.
+    pub name: String,
+    /// One line for `pyw runtime list`.
+    pub summary: String,
+    /// Names of the executable on `PATH`, best first.
+    pub executables: Vec<String>,
+    pub probe: Probe,
+    pub command: CommandLine,
+    #[serde(default)]
+    pub mount: MountGrant,
+    #[serde(default)]
+    pub env: EnvGrant,
+    #[serde(default)]
+    pub network: NetworkGrant,
+    #[serde(default)]
+    pub limits: LimitGrants,
+    #[serde(default)]
+    pub quirks: Quirks,
+    #[serde(default)]
+    pub fence: FenceNeeds,
+    /// How pyw installs it; absent when it can't.
+    pub install: Option<Install>,
+    /// Conformance cases whose result is known to differ on this runtime.
+    #[serde(default)]
+    pub known_differences: Vec<KnownDifference>,
+}
+
+/// How the version is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Probe {
+    pub args: Vec<String>,
+    /// What the answer begins with, so that another program of the same name is found out.
+    #[serde(default)]
+    pub prefix: String,
+    /// What the answer contains, where it has no fixed beginning.
+    #[serde(default)]
+    pub contains: String,
+    /// Older versions are refused.
+    pub minimum: Option<semver::Version>,
+}
+
+/// The fixed parts of the command line, and the runtime's own environment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CommandLine {
+    /// Behind the executable, before every grant. `{cache}`.
+    pub first: Vec<Template>,
+    /// Names the module, behind the grants. `{module}`.
+    pub module: Vec<Template>,
+    /// Between the module and the guest's own arguments.
+    #[serde(default)]
+    pub separator: Vec<String>,
+    /// The environment of the runtime's process; nothing is inherited. `{cache}`.
+    #[serde(default)]
+    pub env: BTreeMap<String, Template>,
+}
+
+/// How a host directory is made visible. `{host}`, `{guest}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MountGrant {
+    pub read: Option<Vec<Template>>,
+    pub write: Option<Vec<Template>>,
+    /// What cannot stand in a host path, for want of an escape.
+    #[serde(default)]
+    pub host_excludes: Vec<String>,
+    /// What cannot stand in a guest path.
+    #[serde(default)]
+    pub guest_excludes: Vec<String>,
+    /// The runtime's read-only mark can be got round, so the fence has to hold it too.
+    #[serde(default)]
+    pub read_leaks: bool,
+}
+
+/// How a variable is set. `{name}`, `{value}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EnvGrant {
+    pub set: Option<Vec<Template>>,
+    /// Values that are empty, or begin or end with white space, do not arrive as they are.
+    #[serde(default)]
+    pub trims: bool,
+}
+
+/// How the network is granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NetworkGrant {
+    pub host: Option<Vec<Template>>,
+}
+
+/// How limits are set: `{bytes}`, `{pages}` (of 64 KiB), `{seconds}`, `{millis}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LimitGrants {
+    pub memory: Option<Vec<Template>>,
+    pub stack: Option<Vec<Template>>,
+}
+
+/// What pyw smooths over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quirks {
+    /// Wrappers that the interpreter's module gets on this runtime.
+    #[serde(default)]
+    pub adaptations: BTreeSet<Adaptation>,
+}
+
+/// What the runtime's process must reach besides the grants. `{cache}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FenceNeeds {
+    #[serde(default)]
+    pub read: Vec<Template>,
+    #[serde(default)]
+    pub write: Vec<Template>,
+}
+
+/// How pyw installs the runtime into its store.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Install {
+    pub version: semver::Version,
+    /// The executable inside the archive.
+    pub executable: String,
+    /// `linux-x86_64`, `linux-musl-x86_64`, `macos-aarch64`, `windows-x86_64` …
+    pub platforms: BTreeMap<String, InstallSource>,
+}
+
+/// A wheel on PyPI or an archive on the web, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InstallSource {
+    pub pypi: Option<String>,
+    pub file: Option<String>,
+    pub url: Option<String>,
+    pub sha256: crate::store::hash::Sha256,
+}
+
+/// A conformance case that is known to differ, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KnownDifference {
+    /// `group/name`.
+    pub case: String,
+    pub reason: String,
+}
+
+/// A descriptor before the version is known: the table and its overlays.
+#[derive(Clone, Debug)]
+pub struct Source {
+    base: toml::Table,
+    overlays: Vec<(semver::VersionReq, toml::Table)>,
+}
+
+impl Source {
+    /// Reads a descriptor and checks it with and without each overlay.
+    ///
+    /// # Errors
+    /// The TOML error, with line, column and caret, or a message about what does not fit.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut base: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
+        let overlays = match base.remove("overlay") {
+            None => Vec::new(),
+            Some(toml::Value::Array(list)) => {
+                list.into_iter().map(overlay).collect::<Result<Vec<_>, _>>()?
+            }
+            Some(_) => return Err("`overlay` must be an array of tables: [[overlay]]".into()),
+        };
+        if overlays.is_empty() {
+            // Straight from the text, so that a message can show the line.
+            let descriptor: Descriptor = toml::from_str(text).map_err(|e| e.to_string())?;
+            descriptor.check()?;
+            return Ok(Self { base, overlays });
+        }
+        let source = Self { base, overlays };
+        source.build(&[])?.check()?;
+        for index in 0..source.overlays.len() {
+            source.build(&[index])?.check()?;
+        }
+        Ok(source)
+    }
+
+    /// The descriptor for a version: the base with every overlay whose range holds it. Without a
+    /// version no overlay applies.
+    ///
+    /// # Errors
+    /// When overlays that fit one by one do not fit together.
+    pub fn for_version(&self, version: Option<&semver::Version>) -> Result<Descriptor, String> {
+        let matching: Vec<usize> = (0..self.overlays.len())
+            .filter(|i| version.is_some_and(|v| self.overlays[*i].0.matches(v)))
+            .collect();
+        self.build(&matching)
+    }
+
+    fn build(&self, overlays: &[usize]) -> Result<Descriptor, String> {
+        let mut table = self.base.clone();
+        for index in overlays {
+            merge(&mut table, &self.overlays[*index].1);
+        }
+        Descriptor::deserialize(toml::Value::Table(table)).map_err(|e| e.to_string())
+    }
+}
+
+fn overlay(value: toml::Value) -> Result<(semver::VersionReq, toml::Table), String> {
+    let toml::Value::Table(mut table) = value else {
+        return Err("`overlay` must be an array of tables: [[overlay]]".into());
+    };
+    let Some(toml::Value::String(range)) = table.remove("versions") else {
+        return Err("an [[overlay]] needs `versions`, a range such as \">=0.17, <0.18\"".into());
+    };
+    let range = semver::VersionReq::parse(&range)
+        .map_err(|e| format!("`versions = \"{range}\"` of an [[overlay]]: {e}"))?;
+    Ok((range, table))
+}
+
+/// Tables are merged key by key; everything else, lists too, is replaced.
+fn merge(base: &mut toml::Table, over: &toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+impl Descriptor {
+    /// Checks what the types cannot: names and placeholders.
+    fn check(&self) -> Result<(), String> {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(word) || self.name == "auto" {
+            return Err(format!(
+                "`name = \"{}\"`: a name is made of a-z, 0-9 and `-`, and isn't `auto`",
+                self.name
+            ));
+        }
+        if self.executables.is_empty() {
+            return Err("`executables` is empty".into());
+        }
+        let lists: [(&str, Option<&Vec<Template>>, &[&str]); 9] = [
+            ("command.first", Some(&self.command.first), &["cache"]),
+            ("command.module", Some(&self.command.module), &["module"]),
+            ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
+            ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
+            ("env.set", self.env.set.as_ref(), &["name", "value"]),
+            ("network.host", self.network.host.as_ref(), &[]),
+            ("limits.memory", self.limits.memory.as_ref(), &["bytes", "pages"]),
+            ("limits.stack", self.limits.stack.as_ref(), &["bytes", "pages"]),
+            ("fence.read", Some(&self.fence.read), &["cache"]),
+        ];
+        for (place, templates, known) in lists {
+            for template in templates.into_iter().flatten() {
+                known_only(place, template, known)?;
+            }
+        }
+        for template in &self.fence.write {
+            known_only("fence.write", template, &["cache"])?;
+        }
+        for (name, template) in &self.command.env {
+            known_only(&format!("command.env.{name}"), template, &["cache"])?;
+        }
+        let needs = [
+            ("command.module", Some(&self.command.module), &["module"][..]),
+            ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
+            ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
+            ("env.set", self.env.set.as_ref(), &["name", "value"]),
+        ];
+        for (place, templates, needed) in needs {
+            let Some(templates) = templates else { continue };
+            for name in needed {
+                let used = templates.iter().flat_map(Template::placeholders).any(|p| p == *name);
+                if !used {
+                    return Err(format!("`{place}` never uses `{{{name}}}`"));
+                }
+            }
+        }
+        if let Some(install) = &self.install {
+            for (platform, source) in &install.platforms {
+                let wheel = source.pypi.is_some() && source.file.is_some() && source.url.is_none();
+                let url = source.url.is_some() && source.pypi.is_none() && source.file.is_none();
+                if !wheel && !url {
+                    return Err(format!(
+                        "`install.platforms.{platform}` needs either `pypi` and `file`, or `url`"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn known_only(place: &str, template: &Template, known: &[&str]) -> Result<(), String> {
+    for name in template.placeholders() {
+        if !known.contains(&name) {
+            let list = known.iter().map(|k| format!("{{{k}}}")).collect::<Vec<_>>().join(", ");
+            return Err(if list.is_empty() {
+                format!("`{place}` has no placeholders, but `{{{name}}}` stands there")
+            } else {
+                format!("`{place}` knows no `{{{name}}}`, only {list}")
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        name = "tiny"
+        summary = "for tests"
+        executables = ["tiny"]
+        [probe]
+        args = ["--version"]
+        [command]
+        first = ["run"]
+        module = ["{module}"]
+        [mount]
+        write = ["--dir={host}:{guest}"]
+    "#;
+
+    #[test]
+    fn an_absent_key_is_not_expressible() {
+        let descriptor = Source::parse(SMALL).unwrap().for_version(None).unwrap();
+        assert!(descriptor.mount.read.is_none());
+        assert!(descriptor.limits.memory.is_none());
+    }
+
+    #[test]
+    fn overlays_apply_by_version() {
+        let text = format!(
+            "{SMALL}\n[[overlay]]\nversions = \">=2\"\nlimits.memory = [\"-m{{bytes}}\"]\n\
+             [overlay.command]\nfirst = [\"exec\"]\n"
+        );
+        let source = Source::parse(&text).unwrap();
+        let old = source.for_version(Some(&semver::Version::new(1, 9, 0))).unwrap();
+        let new = source.for_version(Some(&semver::Version::new(2, 0, 0))).unwrap();
+        assert_eq!(old.command.first, vec![Template::parse("run").unwrap()]);
+        assert_eq!(new.command.first, vec![Template::parse("exec").unwrap()]);
+        assert_eq!(new.command.module, old.command.module);
+        assert!(old.limits.memory.is_none() && new.limits.memory.is_some());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let wrong = |from: &str, to: &str| Source::parse(&SMALL.replace(from, to)).unwrap_err();
+        assert_eq!(
+            wrong("{host}:{guest}", "{host}:{gust}"),
+            "`mount.write` knows no `{gust}`, only {host}, {guest}"
+        );
+        assert_eq!(wrong("{host}:{guest}", "{host}"), "`mount.write` never uses `{guest}`");
+        assert!(wrong("summary", "sumary").contains("unknown field `sumary`"));
+        assert!(wrong("tiny\"\n        summary", "Ti ny\"\n        summary").contains("a-z"));
+        let overlay = format!("{SMALL}\n[[overlay]]\nversions = \"new\"\n");
+        assert!(Source::parse(&overlay).unwrap_err().starts_with("`versions = \"new\"`"));
+    }
+}

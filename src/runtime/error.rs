@@ -1,0 +1,98 @@
+//! What can go wrong with a runtime.
+
+use camino::Utf8PathBuf;
+
+use crate::error::Code;
+use crate::store::StoreError;
+
+/// A runtime that cannot be had or used.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("there is no runtime named `{name}`")]
+    Unknown { name: String, known: Vec<String> },
+
+    #[error("{name} was not found")]
+    NotFound { name: String, variable: String, installable: bool },
+
+    #[error("no runtime was found, and pyw cannot install {name} on this platform ({platform})")]
+    NoBuild { name: String, platform: String },
+
+    #[error("{from} names `{path}`, which is not an executable file")]
+    BadOverride { from: String, path: String },
+
+    #[error("`{path}` has a path that is not UTF-8, which runtimes cannot be given")]
+    NotUtf8 { path: String },
+
+    #[error("{name} at `{path}` is version {version}; pyw needs {minimum} or newer")]
+    TooOld { name: String, path: Utf8PathBuf, version: String, minimum: String },
+
+    #[error("`{path}` did not answer `{args}` within {seconds} seconds")]
+    ProbeHung { path: Utf8PathBuf, args: String, seconds: u64 },
+
+    #[error("`{path} {args}` failed: {reason}")]
+    ProbeFailed { path: Utf8PathBuf, args: String, reason: String },
+
+    #[error("`{path}` does not look like {name}: to `{args}` it answered `{answer}`")]
+    ProbeOther { name: String, path: Utf8PathBuf, args: String, answer: String },
+
+    #[error("{path}: {message}")]
+    Descriptor { path: String, message: String },
+
+    #[error("cannot read `{path}`: {source}")]
+    Read { path: String, source: std::io::Error },
+
+    #[error("{name} {version} is not installed in pyw's store")]
+    NotInstalled { name: String, version: String },
+
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RuntimeError {
+    /// The exit code that this ends with.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Unknown { .. } | Self::Descriptor { .. } => Code::Usage,
+            Self::NotFound { .. }
+            | Self::NoBuild { .. }
+            | Self::BadOverride { .. }
+            | Self::NotInstalled { .. } => Code::NotFound,
+            Self::NotUtf8 { .. }
+            | Self::TooOld { .. }
+            | Self::ProbeHung { .. }
+            | Self::ProbeFailed { .. }
+            | Self::ProbeOther { .. } => Code::Runtime,
+            Self::Read { .. } => Code::Storage,
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unknown { known, .. } => format!("known are: {}", known.join(", ")),
+            Self::NotFound { name, variable, installable } => {
+                let install = if *installable {
+                    format!(", or run `pyw runtime install {name}`")
+                } else {
+                    String::new()
+                };
+                format!("put it on PATH, or name its path in {variable}{install}")
+            }
+            Self::NoBuild { .. } => {
+                "install wasmtime, WasmEdge or wasmer yourself and put it on PATH".into()
+            }
+            Self::TooOld { .. } => "update it, or choose another with --runtime".into(),
+            Self::ProbeHung { .. } | Self::ProbeFailed { .. } | Self::ProbeOther { .. } => {
+                "choose another with --runtime, or name a working one by PYW_RUNTIME_<NAME>".into()
+            }
+            Self::Descriptor { .. } => {
+                "the grammar is in runtimes/README.md of pyw's sources".into()
+            }
+            Self::Store(error) => return error.hint(),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! Finding a runtime's executable: `PYW_RUNTIME_<NAME>`, the user's configuration, `PATH`, and
+//! at last what pyw installed itself.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::catalog::Entry;
+use super::error::RuntimeError;
+use super::{Found, Runtime, install, probe};
+use crate::store::Store;
+
+/// What finding a runtime depends on.
+pub struct Places<'a> {
+    /// Looks up a variable of pyw's own environment.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The user's `[paths]` table: runtime name to executable.
+    pub configured: &'a std::collections::BTreeMap<String, Utf8PathBuf>,
+    pub store: &'a Store,
+}
+
+/// The variable that names a runtime's executable.
+#[must_use]
+pub fn variable_name(runtime: &str) -> String {
+    format!("PYW_RUNTIME_{}", runtime.to_uppercase().replace('-', "_"))
+}
+
+/// Where the executable is, without starting it; `None` when it is nowhere.
+///
+/// # Errors
+/// A variable or configuration that names something else than an executable file.
+pub fn executable(
+    entry: &Entry,
+    places: &Places<'_>,
+) -> Result<Option<(Utf8PathBuf, Found)>, RuntimeError> {
+    let variable = variable_name(&entry.name);
+    if let Some(path) = (places.variable)(&variable).filter(|p| !p.is_empty()) {
+        let path = named(&path, &format!("${variable}"))?;
+        return Ok(Some((path, Found::Variable(variable))));
+    }
+    if let Some(path) = places.configured.get(&entry.name) {
+        let path = named(path.as_str(), &format!("the configuration ([paths] {})", entry.name))?;
+        return Ok(Some((path, Found::Config)));
+    }
+    let descriptor = describe(entry, None)?;
+    for name in &descriptor.executables {
+        if let Ok(path) = which::which(name) {
+            let path = Utf8PathBuf::from_path_buf(path)
+                .map_err(|path| RuntimeError::NotUtf8 { path: path.display().to_string() })?;
+            return Ok(Some((path, Found::Path)));
+        }
+    }
+    Ok(install::installed(&descriptor, places.store).map(|path| (path, Found::Store)))
+}
+
+/// Finds and probes a runtime; `None` when it is nowhere.
+///
+/// # Errors
+/// As [`executable`], and what probing finds wrong.
+pub fn runtime(entry: &Entry, places: &Places<'_>) -> Result<Option<Runtime>, RuntimeError> {
+    let Some((path, found)) = executable(entry, places)? else { return Ok(None) };
+    ready(entry, path, found, places.store).map(Some)
+}
+
+/// Probes an executable that has been found.
+///
+/// # Errors
+/// What probing finds wrong.
+pub fn ready(
+    entry: &Entry,
+    executable: Utf8PathBuf,
+    found: Found,
+    store: &Store,
+) -> Result<Runtime, RuntimeError> {
+    let base = describe(entry, None)?;
+    let version = probe::version(&base.name, &executable, &base.probe)?;
+    let descriptor = describe(entry, version.as_ref())?;
+    let cache = store.cache_dir(&descriptor.name)?;
+    let needs = needs(&executable);
+    Ok(Runtime { descriptor, executable, found, version, cache, needs })
+}
+
+/// The executable as named and as it really is, and `lib` beside its `bin`.
+fn needs(executable: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let real = executable.canonicalize_utf8().unwrap_or_else(|_| executable.to_owned());
+    let mut paths = vec![executable.to_owned()];
+    if let Some(folder) = real.parent()
+        && folder.ends_with("bin")
+        && let Some(prefix) = folder.parent()
+    {
+        paths.extend(["lib", "lib64"].map(|name| prefix.join(name)));
+    }
+    if real != executable {
+        paths.push(real);
+    }
+    paths
+}
+
+fn describe(
+    entry: &Entry,
+    version: Option<&semver::Version>,
+) -> Result<super::Descriptor, RuntimeError> {
+    entry.source.for_version(version).map_err(|message| RuntimeError::Descriptor {
+        path: entry.file.clone().unwrap_or_else(|| format!("built-in {}.toml", entry.name)),
+        message,
+    })
+}
+
+fn named(path: &str, from: &str) -> Result<Utf8PathBuf, RuntimeError> {
+    let bad = || RuntimeError::BadOverride { from: from.to_owned(), path: path.to_owned() };
+    // `which` checks that it is a file with the right to execute, and finds plain names on PATH.
+    let found = which::which(path).map_err(|_| bad())?;
+    let found = Utf8PathBuf::from_path_buf(found).map_err(|_| bad())?;
+    absolute(&found).ok_or_else(bad)
+}
+
+fn absolute(path: &Utf8Path) -> Option<Utf8PathBuf> {
+    Utf8PathBuf::from_path_buf(std::path::absolute(path).ok()?).ok()
+}

@@ -1,0 +1,29 @@
+//! The folder that exists for the length of one run: private `/tmp`, pyw's channel, and what
+//! stands in for things that a runtime cannot mount as they are.
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::Access;
+
+/// What the run needs on disk, all of it below one folder that is removed afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Scratch {
+    pub root: Utf8PathBuf,
+    pub folders: Vec<Utf8PathBuf>,
+    /// Empty files.
+    pub files: Vec<Utf8PathBuf>,
+    /// Symbolic links to folders whose own path the runtime cannot spell.
+    pub links: Vec<(Utf8PathBuf, Utf8PathBuf)>,
+    /// Single files that are mounted: made by hard link, or copied when they are read-only.
+    pub placed: Vec<Placed>,
+}
+
+/// One file that is put into a folder of the scratch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Placed {
+    pub from: Utf8PathBuf,
+    pub to: Utf8PathBuf,
+    pub access: Access,
+}
+

@@ -1,0 +1,83 @@
+//! A plan as `--dry-run` shows it: shell commands that can be pasted, and who enforces what.
+
+use crate::interpreter::Interpreter;
+use crate::plan::Plan;
+use crate::runtime::Runtime;
+use crate::sandbox::Access;
+use crate::ui::table;
+
+/// Prints the plan for people.
+pub fn print(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) {
+    anstream::println!(
+        "# {} ({}, from {}), CPython {} ({})",
+        runtime.label(),
+        runtime.executable,
+        runtime.found,
+        interpreter.info.version,
+        interpreter.key,
+    );
+    for line in script(plan) {
+        anstream::println!("{line}");
+    }
+    anstream::println!();
+    let rows = plan
+        .grants
+        .iter()
+        .map(|row| vec![row.grant.clone(), row.enforced_by.clone()])
+        .collect();
+    table::print(&["grant", "enforced by"], rows);
+    if plan.fence.is_some() {
+        anstream::println!();
+        anstream::println!("# Pasted into a shell, the command runs without pyw's fence.");
+    }
+}
+
+/// The plan for tools.
+#[must_use]
+pub fn json(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) -> serde_json::Value {
+    serde_json::json!({
+        "plan": plan,
+        "found": runtime.found.to_string(),
+        "interpreter": { "name": interpreter.key, "version": interpreter.info.version },
+        "shell": script(plan),
+    })
+}
+
+/// Shell commands that do what the plan says, but for the fence and the watching.
+#[must_use]
+pub fn script(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(scratch) = &plan.scratch {
+        let mut make = vec!["mkdir", "-p"];
+        make.extend(scratch.folders.iter().map(|folder| folder.as_str()));
+        lines.push(join(&make));
+        for file in &scratch.files {
+            lines.push(format!(": > {}", join(&[file.as_str()])));
+        }
+        for (link, target) in &scratch.links {
+            lines.push(join(&["ln", "-s", target.as_str(), link.as_str()]));
+        }
+        for placed in &scratch.placed {
+            let (from, to) = (placed.from.as_str(), placed.to.as_str());
+            lines.push(match placed.access {
+                Access::Read => join(&["cp", from, to]),
+                Access::Write => join(&["ln", from, to]),
+            });
+        }
+    }
+    let mut command = vec!["env".to_owned(), "-i".to_owned()];
+    command.extend(plan.env.iter().map(|(name, value)| format!("{name}={value}")));
+    command.push(plan.program.to_string());
+    command.extend(plan.args.iter().cloned());
+    lines.push(join(&command.iter().map(String::as_str).collect::<Vec<_>>()));
+    if let Some(scratch) = &plan.scratch {
+        lines.push(join(&["rm", "-rf", scratch.root.as_str()]));
+    }
+    lines
+}
+
+/// The words as a shell reads them back.
+fn join(words: &[&str]) -> String {
+    // Arguments with NUL bytes have been refused, the one thing that cannot be quoted.
+    shlex::try_join(words.iter().copied()).unwrap_or_default()
+}
