@@ -3,6 +3,7 @@
 //! Everything here is a plain value. Paths are UTF-8, because every runtime takes them as text on
 //! its command line; what is not UTF-8 is refused while the request is built.
 
+pub mod env;
 pub mod limits;
 pub mod mount;
 
@@ -10,8 +11,9 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
+pub use env::EnvSpec;
 pub use limits::Limits;
-pub use mount::{Access, Mount, Purpose};
+pub use mount::{Access, Mount, MountSpec, Purpose};
 
 /// Whether the program may reach the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
