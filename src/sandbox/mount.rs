@@ -12,7 +12,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
+    /// Read and list.
     Read,
+    /// Read, list, create, change and remove.
     Write,
 }
 
@@ -35,10 +37,13 @@ pub enum Purpose {
 /// One host directory at one guest path.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Mount {
+    /// The directory on the host.
     pub host: Utf8PathBuf,
     /// Absolute, `/`-separated, without a trailing slash (but for `/` itself).
     pub guest: String,
+    /// What the guest may do there.
     pub access: Access,
+    /// Why it is there.
     pub purpose: Purpose,
 }
 
