@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::interpreter::adapt::Adaptation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
-use crate::sandbox::limits::{human_duration, human_size};
+use crate::sandbox::limits::{format_duration, format_size};
 use crate::sandbox::{Access, Mount, Network, Purpose, Sandbox, Scratch};
 
 /// Where the guest leaves an exit code that its runtime cannot carry. Eight bytes on purpose: the
@@ -406,9 +406,9 @@ impl Planner<'_> {
         let limits = self.sandbox.limits;
         let mut args = Vec::new();
         if let Some(bytes) = limits.memory {
-            let shown = format!("at most {} of memory", human_size(bytes));
+            let shown = format!("at most {} of memory", format_size(bytes));
             if bytes < self.context.module_memory {
-                let least = human_size(self.context.module_memory);
+                let least = format_size(self.context.module_memory);
                 self.refuse(
                     &shown,
                     format!("the interpreter itself needs {least} to start"),
@@ -428,7 +428,7 @@ impl Planner<'_> {
             }
         }
         if let Some(bytes) = limits.stack {
-            let shown = format!("a stack of {}", human_size(bytes));
+            let shown = format!("a stack of {}", format_size(bytes));
             match descriptor.limits.stack.clone() {
                 Some(templates) => {
                     args.extend(size(&templates, bytes));
@@ -442,7 +442,7 @@ impl Planner<'_> {
             }
         }
         if let Some(timeout) = limits.timeout {
-            self.row(format!("at most {} of time", human_duration(timeout)), "pyw (kills it)");
+            self.row(format!("at most {} of time", format_duration(timeout)), "pyw (kills it)");
         }
         args
     }

@@ -19,7 +19,13 @@ pub fn execute(command: ConfigCommand) -> Result<ExitCode, Error> {
     match format {
         Format::Json => super::print_json(&rows)?,
         Format::Text => {
-            let cells = rows.iter().map(|row| row.cells()).collect();
+            let cells = rows
+                .into_iter()
+                .map(|row| {
+                    let value = row.value.unwrap_or_else(|| "-".to_owned());
+                    vec![row.key, value, row.from.to_string()]
+                })
+                .collect();
             table::print(&["key", "value", "from"], cells);
         }
     }

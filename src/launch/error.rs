@@ -21,7 +21,7 @@ pub enum LaunchError {
     #[error("cannot mount the single file `{path}` for writing: it lies on another file system than {scratch}")]
     PlaceWritable { path: Utf8PathBuf, scratch: Utf8PathBuf },
 
-    #[error("the program ran longer than {} and was stopped", crate::sandbox::limits::human_duration(*limit))]
+    #[error("the program ran longer than {} and was stopped", crate::sandbox::limits::format_duration(*limit))]
     TimedOut { limit: Duration },
 
     #[error("{runtime} crashed ({status})")]

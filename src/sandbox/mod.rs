@@ -3,14 +3,16 @@
 //! Everything here is a plain value. Paths are UTF-8, because every runtime takes them as text on
 //! its command line; what is not UTF-8 is refused while the request is built.
 
+pub mod env;
 pub mod limits;
 pub mod mount;
 pub mod scratch;
 
 use std::collections::BTreeMap;
 
+pub use env::EnvSpec;
 pub use limits::Limits;
-pub use mount::{Access, Mount, Purpose};
+pub use mount::{Access, Mount, MountSpec, Purpose};
 pub use scratch::{Placed, Scratch};
 
 /// Whether the program may reach the network.
