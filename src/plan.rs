@@ -10,22 +10,15 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::interpreter::adapt::Adaptation;
+use crate::interpreter::adapt::{Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, TTY_VAR};
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
 use crate::sandbox::{Access, Mount, Network, Purpose, Sandbox, Scratch};
 
-/// Where the guest leaves an exit code that its runtime cannot carry. Eight bytes on purpose: the
-/// wrapper in the module compares it as one integer.
-pub const CHANNEL: &str = "/.pyw/rc";
-/// The file in [`CHANNEL`] that holds the code, four bytes, little-endian.
-pub const CHANNEL_FILE: &str = "code";
 /// Tells the bootstrap in the guest what it needs; it removes the variable before any program
 /// could see it.
 pub const START_VARIABLE: &str = "PYW_START";
-/// Tells the `tty` wrapper which streams are terminals.
-pub const TTY_VARIABLE: &str = "PYW_TTY";
 
 /// What pyw can hold from outside the runtime on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,11 +165,21 @@ impl Planner<'_> {
         args.extend(descriptor.command.separator.iter().cloned());
         args.extend(self.sandbox.args.iter().cloned());
 
+        if fenced && runtime.script {
+            self.refuse(
+                "confinement of the runtime",
+                format!("{} is a script, and what it starts is not known", runtime.executable),
+                vec![format!(
+                    "name the real executable: {}=PATH",
+                    crate::runtime::locate::variable_name(&descriptor.name)
+                )],
+            );
+        }
         if !self.refusals.is_empty() {
             return Err(self.refusals);
         }
         let watch = Watch {
-            exit_code: channel.as_ref().map(|mount| mount.host.join(CHANNEL_FILE)),
+            exit_code: channel.as_ref().map(|mount| mount.host.join(EXIT_CODE_FILE)),
             timeout: self.sandbox.limits.timeout,
         };
         let fence = fenced.then(|| self.confinement(&mounts));
@@ -234,7 +237,7 @@ impl Planner<'_> {
         let scratch = self.sandbox.scratch.as_ref()?;
         self.has(Adaptation::ExitCode).then(|| Mount {
             host: scratch.root.join("rc"),
-            guest: CHANNEL.to_owned(),
+            guest: EXIT_CODE_MOUNT.to_owned(),
             access: Access::Write,
             purpose: Purpose::Channel,
         })
@@ -387,7 +390,7 @@ impl Planner<'_> {
         }
         if self.has(Adaptation::Tty) {
             let mask = self.sandbox.terminals.mask().to_string();
-            args.extend(fill_all(&templates, &[("name", TTY_VARIABLE), ("value", &mask)]));
+            args.extend(fill_all(&templates, &[("name", TTY_VAR), ("value", &mask)]));
         }
         if let Some(start) = &self.sandbox.start {
             let start = start.encode(&late);

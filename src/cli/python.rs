@@ -121,7 +121,7 @@ fn inspect(context: &Context, which: &str, format: Format) -> Result<(), Error> 
         if format == Format::Json {
             return super::print_json(&module);
         }
-        anstream::println!("{module}");
+        print_module(&module);
         return Ok(());
     }
     let wanted = Wanted::parse(which).or_else(|error| {
@@ -137,7 +137,7 @@ fn inspect(context: &Context, which: &str, format: Format) -> Result<(), Error> 
         return super::print_json(&found.info);
     }
     let info = &found.info;
-    let rows = [
+    print_pairs(&[
         ("name", found.key.clone()),
         ("version", info.version.clone()),
         ("build", info.banner.replace('\n', " ")),
@@ -148,9 +148,34 @@ fn inspect(context: &Context, which: &str, format: Format) -> Result<(), Error> 
         ("memory at start", crate::sandbox::limits::format_size(info.module_memory)),
         ("sha256 of the module", info.module_sha256.clone()),
         ("built-in modules", info.builtin_modules.join(" ")),
-    ];
-    for (name, value) in rows {
+    ]);
+    Ok(())
+}
+
+fn print_module(module: &wasm::ModuleInfo) {
+    let features: Vec<String> =
+        module.features.iter().map(|f| format!("{f:?}").to_lowercase()).collect();
+    let imports: Vec<String> =
+        module.imports.iter().map(|(from, names)| format!("{from} ({})", names.len())).collect();
+    let memory = match module.memory {
+        None => "none".to_owned(),
+        Some(memory) => crate::sandbox::limits::format_size(memory.minimum * 65536),
+    };
+    let usable = match module.require_interpreter() {
+        Ok(()) => "yes".to_owned(),
+        Err(error) => format!("no: {error}"),
+    };
+    print_pairs(&[
+        ("kind", format!("{:?}", module.kind).to_lowercase()),
+        ("imports", imports.join(", ")),
+        ("memory at start", memory),
+        ("features", features.join(" ")),
+        ("can be run", usable),
+    ]);
+}
+
+fn print_pairs(pairs: &[(&str, String)]) {
+    for (name, value) in pairs {
         anstream::println!("{name:<22}{value}");
     }
-    Ok(())
 }

@@ -13,8 +13,6 @@ def start():
 
     text = posix.environ.pop(b"PYW_START", None)
     posix.environ.pop(b"PYW_TTY", None)
-    # Runtimes name the program each in their own way.
-    posix.environ.pop(b"PYW_ARGV0", None)
     if text is None:
         return
     # Strings and objects of JSON are Python literals as well.
@@ -31,6 +29,9 @@ def start():
     sys._base_executable = told["executable"]
     sys.orig_argv[0] = told["executable"]
     if "argv0" in told:
+        # The interpreter makes a script's path absolute before it comes here, when the working
+        # directory is still `/`, so it is given an absolute one.
+        sys.orig_argv[len(sys.orig_argv) - len(sys.argv)] = told["argv0"]
         sys.argv[0] = told["argv0"]
     try:
         posix.chdir(told["cwd"])
@@ -40,9 +41,4 @@ def start():
         posix._exit(111)
 
 
-try:
-    start()
-finally:
-    import sys
-
-    sys.modules.pop(__name__, None)
+start()

@@ -56,6 +56,9 @@ pub enum Adaptation {
     RelativeClock,
 }
 
+/// Changes whenever adapted modules come out differently, so that older ones are not used.
+pub const FORMAT: u32 = 1;
+
 /// Where a folder has to be mounted, writable, for [`Adaptation::ExitCode`].
 pub const EXIT_CODE_MOUNT: &str = "/.pyw/rc";
 /// The file in [`EXIT_CODE_MOUNT`] that holds the code.

@@ -9,8 +9,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::catalog::Entry;
 use super::error::InterpreterError;
-use super::wasm::{self, ModuleInfo};
-use super::{INFO_FILE, Info, Interpreter, MODULE, layout};
+use super::wasm;
+use super::{INFO_FILE, Info, Interpreter, MODULE, embedded, layout};
 use crate::sandbox::{Access, Mount, Purpose};
 use crate::store::fetch::{Expected, Fetcher};
 use crate::store::hash::Sha256;
@@ -83,9 +83,8 @@ fn convert(
     // A file that isn't an archive has to be a module; say so before anything is copied.
     let library = layout::bring(path, staging)?;
     let module = staging.join(MODULE);
-    let described = wasm::inspect_file(&module)
-        .and_then(ModuleInfo::into_python)
-        .map_err(|e| e.of(Utf8Path::new(shown)))?;
+    let described = wasm::inspect_file(&module).map_err(|e| e.at(shown))?;
+    described.require_interpreter().map_err(|e| e.at(shown))?;
     let io = |action, path: &Utf8Path| {
         let path = path.to_owned();
         move |source| InterpreterError::Io { action, path, source }
@@ -109,6 +108,17 @@ fn convert(
         let from = out.join(basename(&told.stdlib));
         let to = staging.join("lib").join(basename(&told.stdlib));
         std::fs::rename(&from, &to).map_err(io("move", &from))?;
+        let mut bytes = std::fs::read(&module).map_err(io("read", &module))?;
+        let hidden = embedded::hide(&mut bytes, embedded::top(&told.stdlib));
+        std::fs::write(&module, bytes).map_err(io("write", &module))?;
+        // The proof: without the mount there is no library any more.
+        if !hidden || session.describe(&[]).is_ok() {
+            return Err(InterpreterError::Import {
+                origin: shown.to_owned(),
+                step: "unpacking its standard library",
+                reason: "the library inside the module cannot be moved out of the way".into(),
+            });
+        }
         told
     };
     drop(spinner);
@@ -122,8 +132,8 @@ fn convert(
     let told = session.describe(&at)?;
 
     let info = Info {
-        module_sha256: Sha256::of_file(&module).map_err(io("read", &module))?.to_string(),
-        module_memory: described.memory_bytes(),
+        module_sha256: Sha256::of_file(&module)?.to_string(),
+        module_memory: described.memory.map_or(0, |memory| memory.minimum * 65536),
         source: shown.to_owned(),
         ..told
     };

@@ -19,22 +19,21 @@ use crate::store::unpack;
 /// # Errors
 /// The path does not exist or cannot be read.
 pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
-    let io = |source| InterpreterError::Io { action: "read", path: path.to_owned(), source };
     if !path.exists() {
         return Err(InterpreterError::NoFile { path: path.to_owned() });
     }
     let mut seen = String::new();
     if path.is_dir() {
         let module = find_module(path)?;
-        seen.push_str(&Sha256::of_file(&module).map_err(io)?.to_string());
+        seen.push_str(&Sha256::of_file(&module)?.to_string());
         list_library(path, &mut seen)?;
     } else {
-        seen.push_str(&Sha256::of_file(path).map_err(io)?.to_string());
+        seen.push_str(&Sha256::of_file(path)?.to_string());
         if let Some(folder) = beside(path) {
             list_library(&folder, &mut seen)?;
         }
     }
-    let hash = Sha256::of_bytes(seen.as_bytes()).to_string();
+    let hash = Sha256::of(seen.as_bytes()).to_string();
     let stem: String = path
         .file_stem()
         .unwrap_or("python")

@@ -5,6 +5,7 @@ pub mod adapt;
 pub mod catalog;
 pub mod choose;
 pub mod convert;
+pub mod embedded;
 pub mod error;
 pub mod layout;
 pub mod wasm;
@@ -88,7 +89,7 @@ impl Interpreter {
             .list(Kind::Interpreter)
             .unwrap_or_default()
             .iter()
-            .filter_map(|(_, folder)| Self::open(folder).ok())
+            .filter_map(|entry| Self::open(&entry.path).ok())
             .collect();
         all.sort_by_key(|i| std::cmp::Reverse((i.info.version.parse::<pep440_rs::Version>().ok(), i.key.clone())));
         all
@@ -127,7 +128,7 @@ impl Interpreter {
         if adaptations.is_empty() {
             return self.module();
         }
-        store.path(Kind::Module, &self.adapted_key(adaptations)).join("python.wasm")
+        store.path_of(Kind::Module, &self.adapted_key(adaptations)).join("python.wasm")
     }
 
     /// Makes the module with these adaptations, unless it is there.

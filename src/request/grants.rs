@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use super::{Program, Request, RequestError};
 use crate::interpreter::{Interpreter, parent};
@@ -235,38 +235,50 @@ impl Builder<'_> {
         if self.private_folder(&folder) && !self.sees(&real) {
             let guest = guest_path_of(&real);
             self.single(&real, &guest, Access::Read)?;
-            return Ok((self.guest_view(written) != guest || written.contains("..")).then_some(guest));
+            return Ok(Some(guest));
         }
         Ok(self.program(&folder, &real, written))
     }
 
-    /// Grants `folder` and tells how the guest has to spell `real`, which lies in it.
+    /// Grants `folder` and tells how the guest has to spell `real`, which lies in it: as it was
+    /// written where that can be, so that `__file__` and tracebacks are what they are natively.
     fn program(&mut self, folder: &Utf8Path, real: &Utf8Path, written: &str) -> Option<String> {
-        let guest = guest_path_of(real);
-        if !self.sees(folder) {
-            let at = guest_path_of(folder);
-            // The user has put something else there; what he named goes first.
-            if self.at(&at).is_none() {
-                self.push(Mount {
-                    host: folder.to_owned(),
-                    guest: at,
-                    access: Access::Read,
-                    purpose: Purpose::Grant,
-                });
-            }
+        let joined = self.request.caller_cwd.join(written);
+        let (typed_folder, as_typed) = if folder == real {
+            (joined.as_path(), true)
+        } else {
+            let typed = joined.parent().unwrap_or(folder);
+            let same = typed.canonicalize_utf8().is_ok_and(|typed| typed == folder);
+            (typed, same && joined.file_name() == real.file_name())
+        };
+        // A link that points out of its folder is not followed in a sandbox.
+        if !as_typed || !cfg!(unix) {
+            self.show(folder, guest_path_of(folder));
+            return Some(guest_path_of(real));
         }
-        // A guest's libc joins paths as text, so that `..` would leave the mount, and a link that
-        // points out of its folder is not followed.
-        let plain = !Utf8Path::new(written)
-            .components()
-            .any(|c| matches!(c, camino::Utf8Component::ParentDir));
-        let same = self.guest_view(written) == guest && self.request.cwd.is_none();
-        (!(plain && same)).then_some(guest)
+        let up = typed_folder.components().any(|c| matches!(c, Utf8Component::ParentDir));
+        if up {
+            // A guest's libc joins paths as text, so that `..` would leave every mount but one
+            // that is spelt the same.
+            let spelt = typed_folder.as_str().trim_end_matches('/').to_owned();
+            self.push(Mount {
+                host: folder.to_owned(),
+                guest: spelt,
+                access: Access::Read,
+                purpose: Purpose::Grant,
+            });
+        }
+        self.show(folder, guest_path_of(typed_folder));
+        Some(joined.into_string())
     }
 
-    /// The guest path that a path as it was written leads to.
-    fn guest_view(&self, written: &str) -> String {
-        guest_path_of(&self.request.caller_cwd.join(written))
+    /// Grants a folder for reading at a guest path, unless something is there.
+    fn show(&mut self, host: &Utf8Path, guest: String) {
+        // What the user put there himself goes first.
+        if !self.sees(host) && self.at(&guest).is_none() {
+            let host = host.to_owned();
+            self.push(Mount { host, guest, access: Access::Read, purpose: Purpose::Grant });
+        }
     }
 
     /// Grants the working directory, and answers with its guest path.
@@ -388,7 +400,8 @@ impl Builder<'_> {
 
     fn skeleton(&mut self, host: &Utf8Path) {
         self.scratch.folders.push(host.to_owned());
-        for mount in &self.mounts {
+        // A mount that is spelt with `..` leads to a place that another one leads to as well.
+        for mount in self.mounts.iter().filter(|m| !m.guest.contains("/..")) {
             self.scratch.folders.push(host.join(mount.guest.trim_start_matches('/')));
         }
     }

@@ -75,7 +75,15 @@ pub fn ready(
     let descriptor = describe(entry, version.as_ref())?;
     let cache = store.cache_dir(&descriptor.name)?;
     let needs = needs(&executable);
-    Ok(Runtime { descriptor, executable, found, version, cache, needs })
+    let script = is_script(&executable);
+    Ok(Runtime { descriptor, executable, found, version, cache, needs, script })
+}
+
+fn is_script(executable: &Utf8Path) -> bool {
+    use std::io::Read as _;
+    let mut begin = [0; 2];
+    let read = std::fs::File::open(executable).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && begin == *b"#!"
 }
 
 /// The executable as named and as it really is, and `lib` beside its `bin`.

@@ -52,6 +52,8 @@ pub struct Runtime {
     pub cache: Utf8PathBuf,
     /// Host paths that its process needs: the executable and the libraries installed beside it.
     pub needs: Vec<Utf8PathBuf>,
+    /// The executable is a script that starts something else.
+    pub script: bool,
 }
 
 impl Runtime {

@@ -18,7 +18,8 @@ pub fn exec(plan: &Plan) -> LaunchError {
 /// Starts the runtime and waits for its end.
 ///
 /// # Errors
-/// It cannot be started; time ran out; it crashed; pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
+/// It cannot be started; time ran out; it crashed.
+pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
     let wait = |source| LaunchError::Wait { program: plan.program.clone(), source };
     let start = Instant::now();
     let mut child = spawn(command(plan), plan)?;
