@@ -1,1 +1,2 @@
 //! Progress, tables, error reports.
+pub mod progress;
