@@ -19,6 +19,8 @@ mod error;
 pub mod hash;
 mod locks;
 mod staging;
+mod tree;
+pub mod unpack;
 
 use std::fmt;
 use std::io;
