@@ -16,8 +16,12 @@
 //! point leaves nothing to repair: only folders in `staging` that the next builder sweeps away.
 
 mod error;
+pub mod fetch;
 pub mod hash;
+mod http;
 mod locks;
+mod part;
+pub mod source;
 mod staging;
 mod tree;
 pub mod unpack;
@@ -28,7 +32,9 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use error::{Failure, StoreError};
+pub use fetch::{Expected, Fetcher};
 pub use hash::Sha256;
+pub use source::Source;
 
 use locks::Lock;
 use staging::Slot;
