@@ -1,0 +1,466 @@
+//! The one place that talks to the network: requests, retries, resuming, and caps on what comes.
+
+use std::error::Error as _;
+use std::io::{self, Read};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use reqwest::blocking::{Client, Response};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{StatusCode, Url, redirect};
+
+use super::error::StoreError;
+use super::hash::Sha256;
+use super::part::Part;
+use super::source::redacted;
+use crate::ui::progress::Progress;
+
+/// No single download may be bigger.
+const DOWNLOAD_CAP: u64 = 2 << 30;
+/// No index page may be bigger.
+const PAGE_CAP: u64 = 64 << 20;
+/// The most that a server may make us wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Redirects that are followed.
+const REDIRECTS: usize = 5;
+/// A broken connection that brought this much does not count as a failed try.
+const WORTHWHILE: u64 = 64 * 1024;
+
+/// How patient downloads are.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To reach a server.
+    pub connect: Duration,
+    /// To get the next bytes from it.
+    pub stall: Duration,
+    /// Before the first retry; doubled for each further one.
+    pub backoff: Duration,
+    /// How often to try again.
+    pub retries: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            backoff: Duration::from_millis(500),
+            retries: 3,
+        }
+    }
+}
+
+/// An HTTP client that is built when it is first needed: reading the system's certificates takes
+/// longer than a warm start may.
+#[derive(Debug, Default)]
+pub(super) struct Http {
+    client: OnceLock<Client>,
+    pub(super) patience: Patience,
+}
+
+/// A page, and where it was found after redirects, to resolve its links.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Where it was found.
+    pub url: Url,
+    /// Its media type, lower-case and without parameters.
+    pub content_type: String,
+    /// Its content.
+    pub body: Vec<u8>,
+}
+
+/// What a download gave.
+pub(super) struct Downloaded {
+    pub(super) sha256: Sha256,
+    /// Whether the beginning came from an earlier run, so that wrong bytes may be stale ones.
+    pub(super) resumed: bool,
+}
+
+/// Why a try failed, and whether another one may help.
+enum Try {
+    Again(StoreError, Option<Duration>),
+    Never(StoreError),
+}
+
+impl From<StoreError> for Try {
+    fn from(error: StoreError) -> Self {
+        Try::Never(error)
+    }
+}
+
+impl Http {
+    /// Downloads to the file `part`, going on where an earlier download left it.
+    ///
+    /// Bytes that are known to be wrong are deleted; what a broken connection left is kept.
+    pub(super) fn download(
+        &self,
+        url: &Url,
+        part: &Utf8Path,
+        size: Option<u64>,
+        progress: &Progress,
+    ) -> Result<Downloaded, StoreError> {
+        let mut part = Part::open(part)?;
+        let resumed = part.size() > 0;
+        let mut etag = None;
+        let mut furthest = part.size();
+        let mut tries = 0;
+        let result = loop {
+            match self.download_once(url, &mut part, size, &mut etag, progress) {
+                Ok(()) => break Ok(()),
+                Err(Try::Never(error)) => break Err(error),
+                Err(Try::Again(error, wait)) => {
+                    // Measured against the furthest point ever, so that a server that always
+                    // breaks at the same one comes to an end.
+                    if part.size() >= furthest.saturating_add(WORTHWHILE) {
+                        tries = 0;
+                    }
+                    furthest = furthest.max(part.size());
+                    if !self.wait(&mut tries, wait) {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        match result {
+            Ok(()) => Ok(Downloaded {
+                sha256: part.sha256(),
+                resumed,
+            }),
+            Err(error) => {
+                // Too many bytes are wrong bytes, and a full disk must not stay full of ours.
+                if !matches!(
+                    error,
+                    StoreError::Connection { .. } | StoreError::Status { .. }
+                ) {
+                    part.discard();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// One request and its answer.
+    fn download_once(
+        &self,
+        url: &Url,
+        part: &mut Part,
+        size: Option<u64>,
+        etag: &mut Option<HeaderValue>,
+        progress: &Progress,
+    ) -> Result<(), Try> {
+        if part.size() > size.unwrap_or(DOWNLOAD_CAP) {
+            part.restart()?;
+        } else if size == Some(part.size()) && part.size() > 0 {
+            return Ok(());
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        if part.size() > 0 {
+            insert(
+                &mut headers,
+                header::RANGE,
+                &format!("bytes={}-", part.size()),
+            );
+            if let Some(etag) = etag {
+                headers.insert(header::IF_RANGE, etag.clone());
+            }
+        }
+        let response = self.send(url, headers)?;
+        let total = match response.status() {
+            StatusCode::PARTIAL_CONTENT => match content_range(&response) {
+                Some((start, total)) if start == part.size() && start > 0 => total,
+                _ => {
+                    part.restart()?;
+                    return Err(Try::Again(
+                        connection(url, "the server sent another range than was asked for"),
+                        None,
+                    ));
+                }
+            },
+            StatusCode::RANGE_NOT_SATISFIABLE if part.size() > 0 => {
+                part.restart()?;
+                return Err(Try::Again(status(url, &response), Some(Duration::ZERO)));
+            }
+            StatusCode::OK => {
+                part.restart()?;
+                response.content_length()
+            }
+            _ => return Err(refused(url, &response)),
+        };
+        let encoding = response.headers().get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| encoding != "identity") {
+            let problem = "the server compressed the file on its own account";
+            return Err(Try::Never(connection(url, problem)));
+        }
+        *etag = response
+            .headers()
+            .get(header::ETAG)
+            // A weak tag only says that the content means the same.
+            .filter(|etag| !etag.as_bytes().starts_with(b"W/"))
+            .cloned();
+        if let (Some(total), Some(size)) = (total, size)
+            && total != size
+        {
+            return Err(Try::Never(wrong_size(
+                url,
+                format!("it has {total} bytes where {size} are expected"),
+            )));
+        }
+        let expected = size.or(total);
+        let cap = expected.unwrap_or(DOWNLOAD_CAP).min(DOWNLOAD_CAP);
+        if let Some(expected) = expected {
+            if expected > cap {
+                return Err(Try::Never(too_big(url, cap)));
+            }
+            progress.set_total(expected);
+        }
+        progress.set_position(part.size());
+        self.receive(url, response, part, cap, progress)?;
+        match expected {
+            Some(expected) if part.size() < expected => Err(Try::Again(
+                connection(url, "the connection was closed before the end"),
+                None,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a body to the part, never beyond the cap.
+    fn receive(
+        &self,
+        url: &Url,
+        mut response: Response,
+        part: &mut Part,
+        cap: u64,
+        progress: &Progress,
+    ) -> Result<(), Try> {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let count = match response.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Try::Again(connection(url, &reason(&error)), None)),
+            };
+            if part.size() + count as u64 > cap {
+                return Err(Try::Never(too_big(url, cap)));
+            }
+            part.write(&buffer[..count])?;
+            progress.inc(count as u64);
+        }
+    }
+
+    /// Gets a page into memory.
+    pub(super) fn page(&self, url: &Url, accept: &str) -> Result<Page, StoreError> {
+        let mut tries = 0;
+        loop {
+            match self.page_once(url, accept) {
+                Ok(page) => return Ok(page),
+                Err(Try::Never(error)) => return Err(error),
+                Err(Try::Again(error, wait)) => {
+                    if !self.wait(&mut tries, wait) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn page_once(&self, url: &Url, accept: &str) -> Result<Page, Try> {
+        let mut headers = HeaderMap::new();
+        insert(&mut headers, header::ACCEPT, accept);
+        let response = self.send(url, headers)?;
+        if response.status() != StatusCode::OK {
+            return Err(refused(url, &response));
+        }
+        let found = response.url().clone();
+        let content_type = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok()?.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        let mut body = Vec::new();
+        response
+            .take(PAGE_CAP + 1)
+            .read_to_end(&mut body)
+            .map_err(|error| Try::Again(connection(url, &reason(&error)), None))?;
+        if body.len() as u64 > PAGE_CAP {
+            return Err(Try::Never(too_big(url, PAGE_CAP)));
+        }
+        Ok(Page {
+            url: found,
+            content_type,
+            body,
+        })
+    }
+
+    /// Waits before the next try, if there is one left.
+    fn wait(&self, tries: &mut u32, asked: Option<Duration>) -> bool {
+        if *tries >= self.patience.retries {
+            return false;
+        }
+        let backoff = self.patience.backoff.saturating_mul(1 << (*tries).min(10));
+        std::thread::sleep(asked.unwrap_or(backoff).min(LONGEST_WAIT));
+        *tries += 1;
+        true
+    }
+
+    fn send(&self, url: &Url, headers: HeaderMap) -> Result<Response, Try> {
+        let request = self.client()?.get(url.clone()).headers(headers);
+        request.send().map_err(|error| {
+            let error = error.without_url();
+            let failed = connection(url, &reason(&error));
+            if error.is_redirect() || error.is_builder() || is_certificate_problem(&error) {
+                Try::Never(failed)
+            } else {
+                Try::Again(failed, None)
+            }
+        })
+    }
+
+    fn client(&self) -> Result<&Client, StoreError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        // An error only says that somebody else installed one before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("pyw/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.patience.connect)
+            // In the blocking client this holds for each read and not for the whole download.
+            .timeout(self.patience.stall)
+            .redirect(redirect::Policy::custom(check_redirect))
+            .build()
+            .map_err(|error| StoreError::Tls {
+                problem: reason(&error),
+            })?;
+        Ok(self.client.get_or_init(|| client))
+    }
+}
+
+fn check_redirect(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    if attempt.previous().len() > REDIRECTS {
+        return attempt.error(format!("it redirects more than {REDIRECTS} times"));
+    }
+    let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+    if secure && attempt.url().scheme() != "https" {
+        return attempt.error("it redirects from https to http");
+    }
+    attempt.follow()
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The start and the full size of `Content-Range: bytes START-END/SIZE`.
+fn content_range(response: &Response) -> Option<(u64, Option<u64>)> {
+    let value = response.headers().get(header::CONTENT_RANGE)?;
+    let (range, total) = value
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes ")?
+        .split_once('/')?;
+    let (start, _) = range.split_once('-')?;
+    Some((start.trim().parse().ok()?, total.trim().parse().ok()))
+}
+
+/// A status that is none of those hoped for.
+fn refused(url: &Url, response: &Response) -> Try {
+    let code = response.status();
+    let error = status(url, response);
+    let busy = matches!(
+        code,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+    );
+    if !busy && !code.is_server_error() {
+        return Try::Never(error);
+    }
+    let seconds = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Try::Again(error, seconds.map(Duration::from_secs))
+}
+
+fn status(url: &Url, response: &Response) -> StoreError {
+    StoreError::Status {
+        url: redacted(url),
+        status: response.status().to_string(),
+    }
+}
+
+fn connection(url: &Url, problem: &str) -> StoreError {
+    StoreError::Connection {
+        url: redacted(url),
+        problem: problem.to_owned(),
+    }
+}
+
+fn wrong_size(url: &Url, problem: String) -> StoreError {
+    StoreError::Size {
+        from: redacted(url),
+        problem,
+    }
+}
+
+fn too_big(url: &Url, cap: u64) -> StoreError {
+    wrong_size(url, format!("more than {cap} bytes came"))
+}
+
+/// An error and its causes.
+fn chain<'e>(
+    first: Option<&'e (dyn std::error::Error + 'static)>,
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(first, |error| {
+        let error: &'e (dyn std::error::Error + 'static) = *error;
+        error.source()
+    })
+}
+
+/// The chain of causes from the first one that tells something.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    const EMPTY: [&str; 5] = [
+        "error sending request",
+        "error decoding response body",
+        "request or response body error",
+        "error following redirect",
+        "client error",
+    ];
+    let mut texts: Vec<String> = Vec::new();
+    for text in chain(Some(error)).map(ToString::to_string) {
+        let empty = EMPTY.iter().any(|empty| text.starts_with(empty));
+        if !empty && !texts.iter().any(|before| before.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    if texts.is_empty() {
+        return error.to_string();
+    }
+    texts.join(": ")
+}
+
+/// Whether the server's certificate was refused, which no retry can help.
+fn is_certificate_problem(error: &reqwest::Error) -> bool {
+    chain(error.source()).any(|error| {
+        // The source of an io error is the source of what it wraps, so look into it as well.
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(|error| error.get_ref())
+            .map(|inner| inner as &(dyn std::error::Error + 'static));
+        [Some(error), inner].into_iter().flatten().any(|error| {
+            matches!(
+                error.downcast_ref(),
+                Some(rustls::Error::InvalidCertificate(_))
+            )
+        })
+    })
+}
