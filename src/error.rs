@@ -105,7 +105,10 @@ pub enum Error {
 
     /// Grants or limits that nothing can hold.
     #[error("{runtime} cannot run this as asked, so it is not run")]
-    Refused { runtime: String, refusals: Vec<crate::plan::Refusal> },
+    Refused {
+        runtime: String,
+        refusals: Vec<crate::plan::Refusal>,
+    },
 
     #[error(transparent)]
     Launch(#[from] crate::launch::LaunchError),

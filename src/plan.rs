@@ -129,7 +129,14 @@ pub struct Context<'a> {
 /// # Errors
 /// All the grants and limits that neither the runtime nor the fence can hold.
 pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusal>> {
-    Planner { sandbox, context, refusals: Vec::new(), rows: Vec::new(), links: Vec::new() }.run()
+    Planner {
+        sandbox,
+        context,
+        refusals: Vec::new(),
+        rows: Vec::new(),
+        links: Vec::new(),
+    }
+    .run()
 }
 
 struct Planner<'a> {
@@ -168,7 +175,10 @@ impl Planner<'_> {
         if fenced && runtime.script {
             self.refuse(
                 "confinement of the runtime",
-                format!("{} is a script, and what it starts is not known", runtime.executable),
+                format!(
+                    "{} is a script, and what it starts is not known",
+                    runtime.executable
+                ),
                 vec![format!(
                     "name the real executable: {}=PATH",
                     crate::runtime::locate::variable_name(&descriptor.name)
@@ -179,7 +189,9 @@ impl Planner<'_> {
             return Err(self.refusals);
         }
         let watch = Watch {
-            exit_code: channel.as_ref().map(|mount| mount.host.join(EXIT_CODE_FILE)),
+            exit_code: channel
+                .as_ref()
+                .map(|mount| mount.host.join(EXIT_CODE_FILE)),
             timeout: self.sandbox.limits.timeout,
         };
         let fence = fenced.then(|| self.confinement(&mounts));
@@ -203,17 +215,32 @@ impl Planner<'_> {
     }
 
     fn has(&self, adaptation: Adaptation) -> bool {
-        self.context.runtime.descriptor.quirks.adaptations.contains(&adaptation)
+        self.context
+            .runtime
+            .descriptor
+            .quirks
+            .adaptations
+            .contains(&adaptation)
     }
 
     fn row(&mut self, grant: impl Into<String>, by: impl Into<String>) {
-        self.rows.push(Row { grant: grant.into(), enforced_by: by.into() });
+        self.rows.push(Row {
+            grant: grant.into(),
+            enforced_by: by.into(),
+        });
     }
 
     fn refuse(&mut self, grant: &str, reason: String, choices: Vec<String>) {
-        let known = self.refusals.iter().any(|r| r.grant == grant && r.reason == reason);
+        let known = self
+            .refusals
+            .iter()
+            .any(|r| r.grant == grant && r.reason == reason);
         if !known {
-            self.refusals.push(Refusal { grant: grant.to_owned(), reason, choices });
+            self.refusals.push(Refusal {
+                grant: grant.to_owned(),
+                reason,
+                choices,
+            });
         }
     }
 
@@ -229,7 +256,10 @@ impl Planner<'_> {
             .collect();
         match names.as_slice() {
             [] => Vec::new(),
-            names => vec![format!("use a runtime that can: --runtime {}", names.join(", "))],
+            names => vec![format!(
+                "use a runtime that can: --runtime {}",
+                names.join(", ")
+            )],
         }
     }
 
@@ -292,7 +322,10 @@ impl Planner<'_> {
         for bad in &descriptor.mount.guest_excludes {
             if mount.guest.contains(bad.as_str()) {
                 let choices = self.others(|d| {
-                    !d.mount.guest_excludes.iter().any(|b| mount.guest.contains(b.as_str()))
+                    !d.mount
+                        .guest_excludes
+                        .iter()
+                        .any(|b| mount.guest.contains(b.as_str()))
                 });
                 self.refuse(
                     &shown,
@@ -321,12 +354,20 @@ impl Planner<'_> {
             }
         };
         let templates = match mount.access {
-            Access::Read => descriptor.mount.read.as_ref().or(descriptor.mount.write.as_ref()),
+            Access::Read => descriptor
+                .mount
+                .read
+                .as_ref()
+                .or(descriptor.mount.write.as_ref()),
             Access::Write => descriptor.mount.write.as_ref(),
         };
         let Some(templates) = templates else {
             let choices = self.others(|d| d.mount.write.is_some());
-            self.refuse(&shown, format!("{name} cannot mount a folder for this"), choices);
+            self.refuse(
+                &shown,
+                format!("{name} cannot mount a folder for this"),
+                choices,
+            );
             return Vec::new();
         };
         let templates: Vec<Template> = templates.clone();
@@ -360,10 +401,15 @@ impl Planner<'_> {
     /// The host path as it can stand on the command line: itself, or a private link to it.
     fn spell(&mut self, host: &Utf8Path) -> String {
         let excluded = &self.context.runtime.descriptor.mount.host_excludes;
-        if !excluded.iter().any(|bad| host.as_str().contains(bad.as_str())) {
+        if !excluded
+            .iter()
+            .any(|bad| host.as_str().contains(bad.as_str()))
+        {
             return host.to_string();
         }
-        let Some(scratch) = &self.sandbox.scratch else { return host.to_string() };
+        let Some(scratch) = &self.sandbox.scratch else {
+            return host.to_string();
+        };
         let link = scratch.root.join(format!("link-{}", self.links.len()));
         self.links.push((link.clone(), host.to_owned()));
         // The trailing `/.` makes runtimes that look at the link itself follow it.
@@ -394,10 +440,17 @@ impl Planner<'_> {
         }
         if let Some(start) = &self.sandbox.start {
             let start = start.encode(&late);
-            args.extend(fill_all(&templates, &[("name", START_VARIABLE), ("value", &start)]));
+            args.extend(fill_all(
+                &templates,
+                &[("name", START_VARIABLE), ("value", &start)],
+            ));
         }
         let names: Vec<&str> = self.sandbox.env.keys().map(String::as_str).collect();
-        let shown = if names.is_empty() { "none".to_owned() } else { names.join(" ") };
+        let shown = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(" ")
+        };
         let by = descriptor.name.clone();
         self.row(format!("environment: {shown}"), by);
         args
@@ -445,7 +498,10 @@ impl Planner<'_> {
             }
         }
         if let Some(timeout) = limits.timeout {
-            self.row(format!("at most {} of time", format_duration(timeout)), "pyw (kills it)");
+            self.row(
+                format!("at most {} of time", format_duration(timeout)),
+                "pyw (kills it)",
+            );
         }
         args
     }
@@ -479,7 +535,10 @@ impl Planner<'_> {
         let runtime = self.context.runtime;
         let cache = [("cache", runtime.cache.as_str())];
         let paths = |templates: &[Template]| {
-            fill_all(templates, &cache).into_iter().map(Utf8PathBuf::from).collect::<Vec<_>>()
+            fill_all(templates, &cache)
+                .into_iter()
+                .map(Utf8PathBuf::from)
+                .collect::<Vec<_>>()
         };
         let mut out = Confinement {
             execute: self.context.fence.system.clone(),
@@ -499,7 +558,9 @@ impl Planner<'_> {
 
     fn scratch(&self, channel: Option<&Mount>) -> Option<Scratch> {
         let mut scratch = self.sandbox.scratch.clone()?;
-        scratch.folders.extend(channel.map(|mount| mount.host.clone()));
+        scratch
+            .folders
+            .extend(channel.map(|mount| mount.host.clone()));
         scratch.links.clone_from(&self.links);
         Some(scratch)
     }
@@ -507,5 +568,8 @@ impl Planner<'_> {
 
 fn size(templates: &[Template], bytes: u64) -> Vec<String> {
     let pages = (bytes / 65536).to_string();
-    fill_all(templates, &[("bytes", &bytes.to_string()), ("pages", &pages)])
+    fill_all(
+        templates,
+        &[("bytes", &bytes.to_string()), ("pages", &pages)],
+    )
 }

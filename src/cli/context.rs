@@ -49,8 +49,9 @@ pub fn verbosity(verbose: bool, quiet: bool) -> Verbosity {
 /// It is gone, or not UTF-8.
 pub fn current_folder() -> Result<Utf8PathBuf, RequestError> {
     let cwd = std::env::current_dir().map_err(|source| RequestError::CurrentFolder { source })?;
-    Utf8PathBuf::from_path_buf(cwd)
-        .map_err(|path| RequestError::NotUtf8 { what: path.display().to_string() })
+    Utf8PathBuf::from_path_buf(cwd).map_err(|path| RequestError::NotUtf8 {
+        what: path.display().to_string(),
+    })
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -76,13 +77,20 @@ impl Context {
             Some(root) => root.clone(),
             None => Store::default_root()?,
         };
-        let descriptors = places.user_config_dir.as_ref().map(|dir| dir.join("runtimes"));
+        let descriptors = places
+            .user_config_dir
+            .as_ref()
+            .map(|dir| dir.join("runtimes"));
+        let store = Store::at(root);
+        let fetcher = Fetcher::new(config.offline.value).with_store(&store);
         Ok(Self {
-            store: Store::at(root),
+            store,
             catalog: Catalog::load(descriptors.as_deref())?,
-            fetcher: Fetcher::new(config.offline.value),
+            fetcher,
             fence: launch::fence::abilities(),
-            home: places.home.map(|home| home.canonicalize_utf8().unwrap_or(home)),
+            home: places
+                .home
+                .map(|home| home.canonicalize_utf8().unwrap_or(home)),
             config,
             cwd,
         })
@@ -107,7 +115,11 @@ impl Context {
     }
 
     fn paths(&self) -> std::collections::BTreeMap<String, Utf8PathBuf> {
-        self.config.paths.iter().map(|(name, set)| (name.clone(), set.value.clone())).collect()
+        self.config
+            .paths
+            .iter()
+            .map(|(name, set)| (name.clone(), set.value.clone()))
+            .collect()
     }
 
     fn places<'a>(
@@ -138,10 +150,13 @@ impl Context {
     /// It is unknown.
     pub fn descriptor(&self, name: &str) -> Result<Descriptor, RuntimeError> {
         let entry = self.catalog.get(name)?;
-        entry.source.for_version(None).map_err(|message| RuntimeError::Descriptor {
-            path: entry.file.clone().unwrap_or_else(|| entry.name.clone()),
-            message,
-        })
+        entry
+            .text
+            .for_version(None)
+            .map_err(|message| RuntimeError::Descriptor {
+                path: entry.file.clone().unwrap_or_else(|| entry.name.clone()),
+                message,
+            })
     }
 
     /// All descriptors, in the order in which `auto` tries them.
@@ -149,13 +164,21 @@ impl Context {
     /// # Errors
     /// The configured order names a runtime that is unknown.
     pub fn descriptors(&self) -> Result<Vec<Descriptor>, RuntimeError> {
-        self.order()?.iter().map(|name| self.descriptor(name)).collect()
+        self.order()?
+            .iter()
+            .map(|name| self.descriptor(name))
+            .collect()
     }
 
     fn order(&self) -> Result<Vec<String>, RuntimeError> {
         let configured = &self.config.runtimes.value;
         if configured.is_empty() {
-            return Ok(self.catalog.entries().iter().map(|e| e.name.clone()).collect());
+            return Ok(self
+                .catalog
+                .entries()
+                .iter()
+                .map(|e| e.name.clone())
+                .collect());
         }
         for name in configured {
             self.catalog.get(name)?;
@@ -213,19 +236,24 @@ impl Context {
     pub fn interpreter(&self, wanted: &Wanted) -> Result<Interpreter, Error> {
         let catalog = interpreter::catalog::entries()?;
         let installed = Interpreter::installed(&self.store);
-        let importer = Importer { context: self, runtime: OnceLock::new() };
-        Ok(match interpreter::choose::choose(wanted, &installed, &catalog)? {
-            Choice::Installed(found) => found.clone(),
-            Choice::Catalog(entry) => interpreter::convert::from_catalog(
-                entry,
-                &self.store,
-                &self.fetcher,
-                &importer,
-            )?,
-            Choice::Path(path) => {
-                interpreter::convert::from_path(&self.cwd.join(path), &self.store, &importer)?
-            }
-        })
+        let importer = Importer {
+            context: self,
+            runtime: OnceLock::new(),
+        };
+        Ok(
+            match interpreter::choose::choose(wanted, &installed, &catalog)? {
+                Choice::Installed(found) => found.clone(),
+                Choice::Catalog(entry) => interpreter::convert::from_catalog(
+                    entry,
+                    &self.store,
+                    &self.fetcher,
+                    &importer,
+                )?,
+                Choice::Path(path) => {
+                    interpreter::convert::from_path(&self.cwd.join(path), &self.store, &importer)?
+                }
+            },
+        )
     }
 
     /// What `--python` or the configuration wants.
@@ -264,7 +292,10 @@ impl Context {
                 accept_writable,
             },
         )
-        .map_err(|refusals| Error::Refused { runtime: runtime.label(), refusals })
+        .map_err(|refusals| Error::Refused {
+            runtime: runtime.label(),
+            refusals,
+        })
     }
 }
 
@@ -280,7 +311,9 @@ impl Importer<'_> {
     fn runtime(&self) -> Result<&Runtime, String> {
         let choose = || {
             let order = self.context.order().map_err(|e| e.to_string())?;
-            let found = order.iter().find_map(|name| self.context.find(name).ok().flatten());
+            let found = order
+                .iter()
+                .find_map(|name| self.context.find(name).ok().flatten());
             match found {
                 Some(runtime) => Ok(runtime),
                 None => {
@@ -289,7 +322,10 @@ impl Importer<'_> {
                 }
             }
         };
-        self.runtime.get_or_init(choose).as_ref().map_err(Clone::clone)
+        self.runtime
+            .get_or_init(choose)
+            .as_ref()
+            .map_err(Clone::clone)
     }
 }
 
@@ -305,7 +341,10 @@ impl Guest for Importer<'_> {
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
-        let mut scratch = Scratch { root: root.clone(), ..Scratch::default() };
+        let mut scratch = Scratch {
+            root: root.clone(),
+            ..Scratch::default()
+        };
         scratch.folders.push(skeleton.clone());
         scratch.folders.push(tmp.clone());
         let private = |host, guest: &str, access, purpose| Mount {
@@ -315,12 +354,19 @@ impl Guest for Importer<'_> {
             purpose,
         };
         let mut all = vec![
-            private(skeleton.clone(), "/", crate::sandbox::Access::Read, Purpose::Root),
+            private(
+                skeleton.clone(),
+                "/",
+                crate::sandbox::Access::Read,
+                Purpose::Root,
+            ),
             private(tmp, "/tmp", crate::sandbox::Access::Write, Purpose::Private),
         ];
         all.extend(mounts);
         for mount in &all {
-            scratch.folders.push(skeleton.join(mount.guest.trim_start_matches('/')));
+            scratch
+                .folders
+                .push(skeleton.join(mount.guest.trim_start_matches('/')));
         }
         let sandbox = Sandbox {
             args,

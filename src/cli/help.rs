@@ -74,7 +74,10 @@ fn overview() -> String {
             format!("  {:<9}{about}\n", c.get_name())
         })
         .collect();
-    format!("{INTRO}\n{options}\n\nCommands (a script of such a name is run as ./NAME):\n{}\n{EXAMPLES}", commands.concat())
+    format!(
+        "{INTRO}\n{options}\n\nCommands (a script of such a name is run as ./NAME):\n{}\n{EXAMPLES}",
+        commands.concat()
+    )
 }
 
 fn exit_codes() -> String {

@@ -56,7 +56,11 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
     let split = split::split(args)?;
     let options = match RunOptions::try_parse_from(&split.own) {
         Ok(options) => options,
-        Err(error) => return Err(Error::Usage { message: clap_message(&error) }),
+        Err(error) => {
+            return Err(Error::Usage {
+                message: clap_message(&error),
+            });
+        }
     };
     if options.help || split.help {
         help::print(None)?;
@@ -72,8 +76,12 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
 /// Whether the first word is a management command. Options of a run may stand before a program
 /// but not before a command, so looking at the first argument is enough.
 fn is_management(args: &[String]) -> bool {
-    let Some(first) = args.first() else { return false };
-    Manage::command().get_subcommands().any(|command| command.get_name() == first)
+    let Some(first) = args.first() else {
+        return false;
+    };
+    Manage::command()
+        .get_subcommands()
+        .any(|command| command.get_name() == first)
 }
 
 fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
@@ -83,9 +91,16 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
             let _ = error.print();
             return Ok(ExitCode::SUCCESS);
         }
-        Err(error) => return Err(Error::Usage { message: clap_message(&error) }),
+        Err(error) => {
+            return Err(Error::Usage {
+                message: clap_message(&error),
+            });
+        }
     };
-    crate::ui::progress::init(context::verbosity(manage.common.verbose, manage.common.quiet));
+    crate::ui::progress::init(context::verbosity(
+        manage.common.verbose,
+        manage.common.quiet,
+    ));
     match manage.command {
         Command::Runtime(command) => runtime::execute(command, &manage.common),
         Command::Python(command) => python::execute(command, &manage.common),
@@ -98,7 +113,9 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
 fn clap_message(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let end = text.find("\n\nUsage:").or_else(|| text.find("\n\nFor more information"));
+    let end = text
+        .find("\n\nUsage:")
+        .or_else(|| text.find("\n\nFor more information"));
     text[..end.unwrap_or(text.len())].trim().to_owned()
 }
 
@@ -123,8 +140,9 @@ impl Split {
 
 /// Prints a value as JSON on stdout.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|e| Error::Internal { message: e.to_string() })?;
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Internal {
+        message: e.to_string(),
+    })?;
     anstream::println!("{text}");
     Ok(())
 }

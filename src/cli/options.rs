@@ -38,15 +38,27 @@ pub struct RunOptions {
 
     /// Let the program see a folder or file of the host, read-only unless :rw is said; at its own
     /// path unless GUEST is given
-    #[arg(long = "mount", value_name = "HOST[:GUEST][:ro|rw]", help_heading = "What it may touch")]
+    #[arg(
+        long = "mount",
+        value_name = "HOST[:GUEST][:ro|rw]",
+        help_heading = "What it may touch"
+    )]
     pub mounts: Vec<String>,
 
     /// Set a variable for the program, or pass on the caller's
-    #[arg(long = "env", value_name = "NAME[=VALUE]", help_heading = "What it may touch")]
+    #[arg(
+        long = "env",
+        value_name = "NAME[=VALUE]",
+        help_heading = "What it may touch"
+    )]
     pub env: Vec<String>,
 
     /// Set variables from a file with a NAME=VALUE a line
-    #[arg(long = "env-file", value_name = "FILE", help_heading = "What it may touch")]
+    #[arg(
+        long = "env-file",
+        value_name = "FILE",
+        help_heading = "What it may touch"
+    )]
     pub env_files: Vec<String>,
 
     /// Start in this folder instead of the current one
@@ -104,7 +116,11 @@ pub struct RunOptions {
 
 /// The management commands.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "pyw", disable_version_flag = true, disable_help_subcommand = true)]
+#[command(
+    name = "pyw",
+    disable_version_flag = true,
+    disable_help_subcommand = true
+)]
 pub struct Manage {
     #[command(flatten)]
     pub common: Common,

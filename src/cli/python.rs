@@ -20,12 +20,19 @@ use crate::ui::table;
 /// As the parts say.
 pub fn execute(command: PythonCommand, common: &Common) -> Result<ExitCode, Error> {
     let offline = common.offline.then_some(true);
-    let context = Context::load(Partial { offline, ..Partial::default() })?;
+    let context = Context::load(Partial {
+        offline,
+        ..Partial::default()
+    })?;
     match command {
         PythonCommand::List { format } => list(&context, format)?,
         PythonCommand::Install { which } => {
             let found = context.interpreter(&Wanted::parse(&which)?)?;
-            anstream::println!("CPython {} is installed as {}", found.info.version, found.key);
+            anstream::println!(
+                "CPython {} is installed as {}",
+                found.info.version,
+                found.key
+            );
         }
         PythonCommand::Remove { name } => remove(&context, &name)?,
         PythonCommand::Inspect { which, format } => inspect(&context, &which, format)?,
@@ -90,17 +97,29 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
                 (false, true) => "default",
                 (false, false) => "-",
             };
-            vec![row.name, row.version, row.platform, state.to_owned(), row.source]
+            vec![
+                row.name,
+                row.version,
+                row.platform,
+                state.to_owned(),
+                row.source,
+            ]
         })
         .collect();
-    table::print(&["interpreter", "version", "platform", "state", "from"], cells);
+    table::print(
+        &["interpreter", "version", "platform", "state", "from"],
+        cells,
+    );
     Ok(())
 }
 
 fn remove(context: &Context, name: &str) -> Result<(), Error> {
     let installed = Interpreter::installed(&context.store);
     let catalog = interpreter::catalog::entries()?;
-    let key = catalog.iter().find(|e| e.name == name).map(interpreter::catalog::Entry::key);
+    let key = catalog
+        .iter()
+        .find(|e| e.name == name)
+        .map(interpreter::catalog::Entry::key);
     let key = key.unwrap_or_else(|| name.to_owned());
     if !installed.iter().any(|i| i.key == key) {
         return Err(Error::Interpreter(InterpreterError::NotInstalled {
@@ -144,8 +163,14 @@ fn inspect(context: &Context, which: &str, format: Format) -> Result<(), Error> 
         ("platform", info.platform.clone()),
         ("imported from", info.source.clone()),
         ("folder", found.folder.to_string()),
-        ("standard library", format!("{} in the sandbox", info.stdlib)),
-        ("memory at start", crate::sandbox::limits::format_size(info.module_memory)),
+        (
+            "standard library",
+            format!("{} in the sandbox", info.stdlib),
+        ),
+        (
+            "memory at start",
+            crate::sandbox::limits::format_size(info.module_memory),
+        ),
         ("sha256 of the module", info.module_sha256.clone()),
         ("built-in modules", info.builtin_modules.join(" ")),
     ]);
@@ -153,10 +178,16 @@ fn inspect(context: &Context, which: &str, format: Format) -> Result<(), Error> 
 }
 
 fn print_module(module: &wasm::ModuleInfo) {
-    let features: Vec<String> =
-        module.features.iter().map(|f| format!("{f:?}").to_lowercase()).collect();
-    let imports: Vec<String> =
-        module.imports.iter().map(|(from, names)| format!("{from} ({})", names.len())).collect();
+    let features: Vec<String> = module
+        .features
+        .iter()
+        .map(|f| format!("{f:?}").to_lowercase())
+        .collect();
+    let imports: Vec<String> = module
+        .imports
+        .iter()
+        .map(|(from, names)| format!("{from} ({})", names.len()))
+        .collect();
     let memory = match module.memory {
         None => "none".to_owned(),
         Some(memory) => crate::sandbox::limits::format_size(memory.minimum * 65536),

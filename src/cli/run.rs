@@ -27,7 +27,12 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     let context = Context::load(partial(&options)?)?;
     let request = request(split, &options, &context)?;
     let interpreter = context.interpreter(&context.wanted()?)?;
-    let (runtime, plan) = choose(&context, &request, &interpreter, options.accept_writable_mounts)?;
+    let (runtime, plan) = choose(
+        &context,
+        &request,
+        &interpreter,
+        options.accept_writable_mounts,
+    )?;
     interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
     if options.dry_run {
         match options.format {
@@ -59,7 +64,8 @@ fn choose(
     let sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
     let mut first_error = None;
     for runtime in context.candidates()? {
-        let module = interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
+        let module =
+            interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
         let memory = interpreter.info.module_memory;
         match context.plan(&sandbox, &runtime, &module, memory, accept_writable) {
             Ok(plan) => return Ok((runtime, plan)),
@@ -70,16 +76,24 @@ fn choose(
             Err(error) => return Err(error),
         }
     }
-    Err(first_error.unwrap_or(Error::Internal { message: "no runtime to choose from".into() }))
+    Err(first_error.unwrap_or(Error::Internal {
+        message: "no runtime to choose from".into(),
+    }))
 }
 
 /// What the command line says about settings.
 fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let wrong = |flag: &str| {
         let flag = flag.to_owned();
-        move |message: String| Error::Usage { message: format!("{flag}: {message}") }
+        move |message: String| Error::Usage {
+            message: format!("{flag}: {message}"),
+        }
     };
-    let runtime = options.runtime.as_deref().map(RuntimeChoice::parse).transpose();
+    let runtime = options
+        .runtime
+        .as_deref()
+        .map(RuntimeChoice::parse)
+        .transpose();
     let memory = options.memory.as_deref().map(parse_size).transpose();
     let stack = options.stack.as_deref().map(parse_size).transpose();
     let timeout = options.timeout.as_deref().map(parse_duration).transpose();
@@ -93,8 +107,14 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
             )));
         }
     };
-    let mounts = options.mounts.iter().map(|text| MountSpec::parse(text).map_err(|e| e.to_string()));
-    let specs = options.env.iter().map(|text| EnvSpec::parse(text).map_err(|e| e.to_string()));
+    let mounts = options
+        .mounts
+        .iter()
+        .map(|text| MountSpec::parse(text).map_err(|e| e.to_string()));
+    let specs = options
+        .env
+        .iter()
+        .map(|text| EnvSpec::parse(text).map_err(|e| e.to_string()));
     let mut env_files = Vec::new();
     for file in &options.env_files {
         let read = env::read_file(camino::Utf8Path::new(file));
@@ -128,13 +148,18 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
         }
     }
     let specs = config.env.iter().map(|setting| &setting.value);
-    env::apply(specs, |name| std::env::var_os(name), &mut variables)
-        .map_err(|e| Error::Usage { message: e.to_string() })?;
+    env::apply(specs, |name| std::env::var_os(name), &mut variables).map_err(|e| Error::Usage {
+        message: e.to_string(),
+    })?;
     Ok(Request {
         program: split.program.into(),
         python_options: split.python,
         args: split.args,
-        mounts: config.mounts.iter().map(|setting| setting.value.clone()).collect(),
+        mounts: config
+            .mounts
+            .iter()
+            .map(|setting| setting.value.clone())
+            .collect(),
         env: variables,
         cwd: config.cwd.value.clone(),
         network: config.network.value,

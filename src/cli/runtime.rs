@@ -19,7 +19,10 @@ use crate::ui::table;
 /// As the parts say.
 pub fn execute(command: RuntimeCommand, common: &Common) -> Result<ExitCode, Error> {
     let offline = common.offline.then_some(true);
-    let context = Context::load(Partial { offline, ..Partial::default() })?;
+    let context = Context::load(Partial {
+        offline,
+        ..Partial::default()
+    })?;
     match command {
         RuntimeCommand::List { format } => list(&context, format)?,
         RuntimeCommand::Which { name, format } => which(&context, &name, format)?,
@@ -110,7 +113,15 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
             ]
         })
         .collect();
-    let head = ["runtime", "version", "read-only", "--memory", "--stack", "found by", "where"];
+    let head = [
+        "runtime",
+        "version",
+        "read-only",
+        "--memory",
+        "--stack",
+        "found by",
+        "where",
+    ];
     table::print(&head, cells);
     Ok(())
 }

@@ -49,7 +49,10 @@ pub enum SplitError {
     #[error("`-{letter}` needs a value")]
     LetterWithoutValue { letter: char },
     #[error("pyw has no option `{option}`")]
-    UnknownOption { option: String, similar: Option<String> },
+    UnknownOption {
+        option: String,
+        similar: Option<String>,
+    },
     #[error("`{option}` needs a value")]
     OptionWithoutValue { option: String },
 }
@@ -62,7 +65,10 @@ impl SplitError {
             Self::UnknownLetter { .. } => {
                 "single letters are Python's, long options pyw's: see `pyw --help`".into()
             }
-            Self::UnknownOption { similar: Some(name), .. } => format!("did you mean `{name}`?"),
+            Self::UnknownOption {
+                similar: Some(name),
+                ..
+            } => format!("did you mean `{name}`?"),
             Self::UnknownOption { .. } => {
                 "options of the program's own stand behind it; pyw's are in `pyw --help`".into()
             }
@@ -116,7 +122,11 @@ pub fn split(args: Vec<String>) -> Result<Split, SplitError> {
 }
 
 fn script_or_stdin(word: String) -> Program {
-    if word == "-" { Program::Stdin } else { Program::Script(word) }
+    if word == "-" {
+        Program::Stdin
+    } else {
+        Program::Script(word)
+    }
 }
 
 fn own_option(
@@ -138,13 +148,19 @@ fn own_option(
             .filter(|(d, _)| *d <= 2)
             .min()
             .map(|(_, long)| format!("--{long}"));
-        return Err(SplitError::UnknownOption { option: name.to_owned(), similar });
+        return Err(SplitError::UnknownOption {
+            option: name.to_owned(),
+            similar,
+        });
     };
     let takes_value = known.get_action().takes_values();
     let name = name.to_owned();
     own.push(arg);
     if takes_value && !inline {
-        own.push(rest.next().ok_or(SplitError::OptionWithoutValue { option: name })?);
+        own.push(
+            rest.next()
+                .ok_or(SplitError::OptionWithoutValue { option: name })?,
+        );
     }
     Ok(())
 }
@@ -160,7 +176,8 @@ fn cluster(
             'c' | 'm' => {
                 out.python.push(arg[..=at].to_owned());
                 let value = if behind.is_empty() {
-                    rest.next().ok_or(SplitError::LetterWithoutValue { letter })?
+                    rest.next()
+                        .ok_or(SplitError::LetterWithoutValue { letter })?
                 } else {
                     behind.to_owned()
                 };
@@ -173,7 +190,10 @@ fn cluster(
             'W' | 'X' => {
                 out.python.push(arg.to_owned());
                 if behind.is_empty() {
-                    out.python.push(rest.next().ok_or(SplitError::LetterWithoutValue { letter })?);
+                    out.python.push(
+                        rest.next()
+                            .ok_or(SplitError::LetterWithoutValue { letter })?,
+                    );
                 }
                 return Ok(None);
             }
@@ -183,7 +203,10 @@ fn cluster(
                 out.quiet |= letter == 'q';
             }
             letter => {
-                return Err(SplitError::UnknownLetter { letter, cluster: arg.to_owned() });
+                return Err(SplitError::UnknownLetter {
+                    letter,
+                    cluster: arg.to_owned(),
+                });
             }
         }
     }
@@ -199,7 +222,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, y) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            let next = (diagonal + usize::from(x != *y))
+                .min(row[j] + 1)
+                .min(row[j + 1] + 1);
             diagonal = row[j + 1];
             row[j + 1] = next;
         }
@@ -221,7 +246,17 @@ mod tests {
 
     #[test]
     fn nothing_behind_the_program_is_looked_at() {
-        let tail = ["--help", "-h", "--", "--dir", "", "a b", "\n", "-c", "--runtime=x"];
+        let tail = [
+            "--help",
+            "-h",
+            "--",
+            "--dir",
+            "",
+            "a b",
+            "\n",
+            "-c",
+            "--runtime=x",
+        ];
         for (head, program) in [
             (vec!["app.py"], Program::Script("app.py".into())),
             (vec!["-"], Program::Stdin),
@@ -238,7 +273,10 @@ mod tests {
     #[test]
     fn clusters_end_where_cpython_ends_them() {
         let split = of(&["-Im", "pytest", "-q"]);
-        assert_eq!((split.python, split.program), (strings(&["-Im"]), Program::Module("pytest".into())));
+        assert_eq!(
+            (split.python, split.program),
+            (strings(&["-Im"]), Program::Module("pytest".into()))
+        );
         assert_eq!(split.args, strings(&["-q"]));
 
         let split = of(&["-uBcprint(1)", "x"]);
@@ -246,14 +284,27 @@ mod tests {
         assert_eq!(split.program, Program::Code("print(1)".into()));
 
         let split = of(&["-W", "error", "-Xutf8", "-BX", "dev", "a.py"]);
-        assert_eq!(split.python, strings(&["-W", "error", "-Xutf8", "-BX", "dev"]));
+        assert_eq!(
+            split.python,
+            strings(&["-W", "error", "-Xutf8", "-BX", "dev"])
+        );
         assert_eq!(split.program, Program::Script("a.py".into()));
     }
 
     #[test]
     fn long_options_are_pyws() {
-        let split = of(&["--runtime", "wasmer", "-u", "--mount=a:/b", "--dry-run", "x.py"]);
-        assert_eq!(split.own, strings(&["--runtime", "wasmer", "--mount=a:/b", "--dry-run"]));
+        let split = of(&[
+            "--runtime",
+            "wasmer",
+            "-u",
+            "--mount=a:/b",
+            "--dry-run",
+            "x.py",
+        ]);
+        assert_eq!(
+            split.own,
+            strings(&["--runtime", "wasmer", "--mount=a:/b", "--dry-run"])
+        );
         assert_eq!(split.python, strings(&["-u"]));
     }
 
@@ -263,7 +314,10 @@ mod tests {
         let unknown = wrong(&["--runtme", "x"]);
         assert_eq!(unknown.to_string(), "pyw has no option `--runtme`");
         assert_eq!(unknown.hint().unwrap(), "did you mean `--runtime`?");
-        assert_eq!(wrong(&["-uz"]).to_string(), "Python has no option `-z` (in `-uz`)");
+        assert_eq!(
+            wrong(&["-uz"]).to_string(),
+            "Python has no option `-z` (in `-uz`)"
+        );
         assert_eq!(wrong(&["-c"]).to_string(), "`-c` needs a value");
         assert_eq!(wrong(&["--mount"]).to_string(), "`--mount` needs a value");
     }

@@ -40,7 +40,11 @@ impl Wanted {
         if text.chars().all(|c| c.is_ascii_digit() || c == '.') && Version::from_str(text).is_ok() {
             // `3.14` means any 3.14.x; with three numbers it is exact.
             let exact = text.split('.').count() >= 3;
-            let specifier = if exact { format!("=={text}") } else { format!("=={text}.*") };
+            let specifier = if exact {
+                format!("=={text}")
+            } else {
+                format!("=={text}.*")
+            };
             if let Ok(specifiers) = VersionSpecifiers::from_str(&specifier) {
                 return Ok(Self::Version(specifiers));
             }
@@ -55,7 +59,9 @@ impl Wanted {
                 return Ok(Self::Version(specifiers));
             }
         }
-        Err(InterpreterError::NotUnderstood { wanted: text.to_owned() })
+        Err(InterpreterError::NotUnderstood {
+            wanted: text.to_owned(),
+        })
     }
 }
 
@@ -87,9 +93,16 @@ pub fn choose<'a>(
     let found = match wanted {
         Wanted::Path(path) => Some(Choice::Path(path)),
         Wanted::Default => catalog.iter().find(|e| e.default).map(of_entry),
-        Wanted::Name(name) => catalog.iter().find(|e| e.name == *name).map(of_entry).or_else(|| {
-            installed.iter().find(|i| i.key.starts_with(name.as_str())).map(Choice::Installed)
-        }),
+        Wanted::Name(name) => catalog
+            .iter()
+            .find(|e| e.name == *name)
+            .map(of_entry)
+            .or_else(|| {
+                installed
+                    .iter()
+                    .find(|i| i.key.starts_with(name.as_str()))
+                    .map(Choice::Installed)
+            }),
         Wanted::Version(specifiers) => installed
             .iter()
             .find(|i| Version::from_str(&i.info.version).is_ok_and(|v| specifiers.contains(&v)))
@@ -97,7 +110,9 @@ pub fn choose<'a>(
             .or_else(|| {
                 let fits = |e: &&Entry| specifiers.contains(&e.version);
                 let default = catalog.iter().filter(fits).find(|e| e.default);
-                default.or_else(|| catalog.iter().find(fits)).map(Choice::Catalog)
+                default
+                    .or_else(|| catalog.iter().find(fits))
+                    .map(Choice::Catalog)
             }),
     };
     found.ok_or_else(|| InterpreterError::NoMatch {
@@ -135,8 +150,14 @@ mod tests {
         assert_eq!(Wanted::parse(">=3.13, <4").unwrap(), version(">=3.13, <4"));
         assert_eq!(Wanted::parse("3.15.0rc1").unwrap(), version("==3.15.0rc1"));
         assert_eq!(Wanted::parse("./py").unwrap(), Wanted::Path("./py".into()));
-        assert_eq!(Wanted::parse("python.wasm").unwrap(), Wanted::Path("python.wasm".into()));
-        assert_eq!(Wanted::parse("cpython-3.12.0").unwrap(), Wanted::Name("cpython-3.12.0".into()));
+        assert_eq!(
+            Wanted::parse("python.wasm").unwrap(),
+            Wanted::Path("python.wasm".into())
+        );
+        assert_eq!(
+            Wanted::parse("cpython-3.12.0").unwrap(),
+            Wanted::Name("cpython-3.12.0".into())
+        );
         for wrong in ["", "three", "pypy", "3.x", "=>3"] {
             assert!(Wanted::parse(wrong).is_err(), "{wrong}");
         }
@@ -145,7 +166,8 @@ mod tests {
     #[test]
     fn the_default_wins_where_it_fits() {
         let catalog = super::super::catalog::entries().unwrap();
-        let pick = |text: &str| match choose(&Wanted::parse(text).unwrap(), &[], &catalog).unwrap() {
+        let pick = |text: &str| match choose(&Wanted::parse(text).unwrap(), &[], &catalog).unwrap()
+        {
             Choice::Catalog(entry) => entry.name.clone(),
             other => panic!("{other:?}"),
         };

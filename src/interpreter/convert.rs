@@ -47,14 +47,18 @@ pub fn from_catalog(
     fetcher: &Fetcher,
     guest: &dyn Guest,
 ) -> Result<Interpreter, InterpreterError> {
-    let folder = store.get_or_create::<InterpreterError>(Kind::Interpreter, &entry.key(), |staging| {
-        let file = staging.join(format!(".{}", entry.file));
-        let expected = Expected { sha256: entry.sha256, size: entry.size };
-        fetcher.fetch_first(&entry.name, &entry.sources, &expected, &file)?;
-        convert(&file, &entry.name, staging, guest)?;
-        let _ = std::fs::remove_file(&file);
-        Ok(())
-    })?;
+    let folder =
+        store.get_or_create::<InterpreterError>(Kind::Interpreter, &entry.key(), |staging| {
+            let file = staging.join(format!(".{}", entry.file));
+            let expected = Expected {
+                sha256: entry.sha256,
+                size: entry.size,
+            };
+            fetcher.fetch_first(&entry.name, &entry.sources, expected, &file)?;
+            convert(&file, &entry.name, staging, guest)?;
+            let _ = std::fs::remove_file(&file);
+            Ok(())
+        })?;
     Interpreter::open(&folder)
 }
 
@@ -87,22 +91,36 @@ fn convert(
     described.require_interpreter().map_err(|e| e.at(shown))?;
     let io = |action, path: &Utf8Path| {
         let path = path.to_owned();
-        move |source| InterpreterError::Io { action, path, source }
+        move |source| InterpreterError::Io {
+            action,
+            path,
+            source,
+        }
     };
     let scripts = staging.join(".in");
     let out = staging.join(".out");
     for folder in [&scripts, &out, &staging.join("lib")] {
         std::fs::create_dir_all(folder).map_err(io("make", folder))?;
     }
-    for (name, text) in [("import.py", crate::guest::IMPORT), ("start.py", crate::guest::START)] {
+    for (name, text) in [
+        ("import.py", crate::guest::IMPORT),
+        ("start.py", crate::guest::START),
+    ] {
         let file = scripts.join(name);
         std::fs::write(&file, text).map_err(io("write", &file))?;
     }
-    let session = Session { guest, module: &module, staging, shown };
+    let session = Session {
+        guest,
+        module: &module,
+        staging,
+        shown,
+    };
 
     let spinner = Progress::spinner(&format!("importing {shown}"));
     // Without a library of its own on disk, the build has to have one inside.
-    let first = if library { session.describe(&session.candidates()?)? } else {
+    let first = if library {
+        session.describe(&session.candidates()?)?
+    } else {
         let told = session.describe(&[])?;
         session.run("unpacking its standard library", &[], &["unpack", OUT])?;
         let from = out.join(basename(&told.stdlib));
@@ -124,10 +142,17 @@ fn convert(
     drop(spinner);
 
     let at = vec![super::parent(&first.stdlib).to_owned()];
-    let dynload = staging.join("lib").join(basename(&first.stdlib)).join("lib-dynload");
+    let dynload = staging
+        .join("lib")
+        .join(basename(&first.stdlib))
+        .join("lib-dynload");
     std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
     let start = format!("{IN}/start.py");
-    session.run("taking in the bootstrap", &at, &["hook", &first.stdlib, &start])?;
+    session.run(
+        "taking in the bootstrap",
+        &at,
+        &["hook", &first.stdlib, &start],
+    )?;
     session.compile(&at, &first.stdlib)?;
     let told = session.describe(&at)?;
 
@@ -190,9 +215,13 @@ impl Session<'_> {
         let script = format!("{IN}/import.py");
         let fixed = ["-I", "-S", "-B", script.as_str()];
         let args = fixed.iter().chain(args).map(|s| (*s).to_owned()).collect();
-        self.guest.run(self.module, mounts, args, progress).map_err(|reason| {
-            InterpreterError::Import { origin: self.shown.to_owned(), step, reason }
-        })
+        self.guest
+            .run(self.module, mounts, args, progress)
+            .map_err(|reason| InterpreterError::Import {
+                origin: self.shown.to_owned(),
+                step,
+                reason,
+            })
     }
 
     fn describe(&self, libraries: &[String]) -> Result<Info, InterpreterError> {
@@ -242,7 +271,9 @@ impl Session<'_> {
             return Ok(());
         }
         let bar = Progress::steps(&format!("byte-compiling {}", self.shown), total as u64);
-        let shards = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let shards = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(8);
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..shards)
                 .map(|shard| {
@@ -258,10 +289,12 @@ impl Session<'_> {
                     })
                 })
                 .collect();
-            workers.into_iter().try_for_each(|worker| match worker.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
+            workers
+                .into_iter()
+                .try_for_each(|worker| match worker.join() {
+                    Ok(result) => result,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
         })
     }
 }

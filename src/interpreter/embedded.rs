@@ -17,11 +17,15 @@ pub fn hide(module: &mut [u8], top: &str) -> bool {
     let mut places = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
         let Ok(payload) = payload else { return false };
-        let Payload::DataSection(section) = payload else { continue };
+        let Payload::DataSection(section) = payload else {
+            continue;
+        };
         for segment in section {
             let Ok(segment) = segment else { return false };
             let end = usize::try_from(segment.range.end).unwrap_or(usize::MAX);
-            let Some(start) = end.checked_sub(segment.data.len()) else { return false };
+            let Some(start) = end.checked_sub(segment.data.len()) else {
+                return false;
+            };
             let found = segment.data.windows(name.len()).enumerate();
             places.extend(found.filter(|(_, w)| *w == name).map(|(at, _)| start + at));
         }
@@ -36,7 +40,11 @@ pub fn hide(module: &mut [u8], top: &str) -> bool {
 /// The first folder of an absolute guest path: `/usr` of `/usr/local/lib`.
 #[must_use]
 pub fn top(guest: &str) -> &str {
-    let end = guest.char_indices().skip(1).find(|(_, c)| *c == '/').map(|(at, _)| at);
+    let end = guest
+        .char_indices()
+        .skip(1)
+        .find(|(_, c)| *c == '/')
+        .map(|(at, _)| at);
     &guest[..end.unwrap_or(guest.len())]
 }
 
@@ -45,7 +53,10 @@ mod tests {
     use super::*;
 
     fn module(data: &str) -> Vec<u8> {
-        wat::parse_str(format!("(module (memory 1) (data (i32.const 8) \"{data}\"))")).unwrap()
+        wat::parse_str(format!(
+            "(module (memory 1) (data (i32.const 8) \"{data}\"))"
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -53,7 +64,9 @@ mod tests {
         let mut bytes = module("/usr/lib\\00abc/usr\\00/usrx\\00");
         let before = bytes.clone();
         assert!(hide(&mut bytes, "/usr"));
-        let changed: Vec<usize> = (0..bytes.len()).filter(|i| bytes[*i] != before[*i]).collect();
+        let changed: Vec<usize> = (0..bytes.len())
+            .filter(|i| bytes[*i] != before[*i])
+            .collect();
         assert_eq!(changed.len(), 3);
         assert!(bytes.windows(5).any(|w| w == b"/~~~\0"));
     }

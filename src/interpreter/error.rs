@@ -22,16 +22,27 @@ pub enum InterpreterError {
     Layout { path: Utf8PathBuf, reason: String },
 
     #[error("importing `{origin}` failed: {step}: {reason}")]
-    Import { origin: String, step: &'static str, reason: String },
+    Import {
+        origin: String,
+        step: &'static str,
+        reason: String,
+    },
 
     #[error("`{path}` is not a record that this pyw can read: {reason}")]
     Record { path: Utf8PathBuf, reason: String },
 
     #[error("cannot {action} `{path}`: {source}")]
-    Io { action: &'static str, path: Utf8PathBuf, source: std::io::Error },
+    Io {
+        action: &'static str,
+        path: Utf8PathBuf,
+        source: std::io::Error,
+    },
 
     #[error("{name} is not installed")]
-    NotInstalled { name: String, installed: Vec<String> },
+    NotInstalled {
+        name: String,
+        installed: Vec<String>,
+    },
 
     #[error("{path}: {message}")]
     Catalog { path: String, message: String },
@@ -48,7 +59,9 @@ impl InterpreterError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::NoMatch { .. } | Self::NoFile { .. } | Self::NotInstalled { .. } => Code::NotFound,
+            Self::NoMatch { .. } | Self::NoFile { .. } | Self::NotInstalled { .. } => {
+                Code::NotFound
+            }
             Self::NotUnderstood { .. } | Self::Catalog { .. } => Code::Usage,
             Self::Layout { .. } | Self::Import { .. } | Self::Record { .. } => Code::Interpreter,
             Self::Io { .. } => Code::Storage,

@@ -20,7 +20,9 @@ use crate::store::unpack;
 /// The path does not exist or cannot be read.
 pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
     if !path.exists() {
-        return Err(InterpreterError::NoFile { path: path.to_owned() });
+        return Err(InterpreterError::NoFile {
+            path: path.to_owned(),
+        });
     }
     let mut seen = String::new();
     if path.is_dir() {
@@ -38,23 +40,37 @@ pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
         .file_stem()
         .unwrap_or("python")
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || ".-_".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
         .take(60)
         .collect();
     Ok(format!("{stem}-{}-{FORMAT}", &hash[..16]))
 }
 
 fn list_library(root: &Utf8Path, seen: &mut String) -> Result<(), InterpreterError> {
-    let Some(library) = find_library(root)? else { return Ok(()) };
+    let Some(library) = find_library(root)? else {
+        return Ok(());
+    };
     for entry in walkdir::WalkDir::new(&library).sort_by_file_name() {
         let entry = entry.map_err(|e| walk(&library, e))?;
         if let Ok(metadata) = entry.metadata()
             && metadata.is_file()
         {
             let age = metadata.modified().ok().and_then(|t| {
-                t.duration_since(std::time::UNIX_EPOCH).ok().map(|d| d.as_nanos())
+                t.duration_since(std::time::UNIX_EPOCH)
+                    .ok()
+                    .map(|d| d.as_nanos())
             });
-            seen.push_str(&format!("\n{}|{}|{age:?}", entry.path().display(), metadata.len()));
+            seen.push_str(&format!(
+                "\n{}|{}|{age:?}",
+                entry.path().display(),
+                metadata.len()
+            ));
         }
     }
     Ok(())
@@ -67,8 +83,11 @@ fn list_library(root: &Utf8Path, seen: &mut String) -> Result<(), InterpreterErr
 /// No module is found, more than one is, or an archive is malformed.
 pub fn bring(path: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
     let bin = staging.join("bin");
-    std::fs::create_dir_all(&bin)
-        .map_err(|source| InterpreterError::Io { action: "make", path: bin, source })?;
+    std::fs::create_dir_all(&bin).map_err(|source| InterpreterError::Io {
+        action: "make",
+        path: bin,
+        source,
+    })?;
     if path.is_dir() {
         return take(path, path, staging);
     }
@@ -80,7 +99,7 @@ pub fn bring(path: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterErr
             path: unpacked.clone(),
             source,
         })?;
-        unpack::unpack_zip(path, &unpacked)?;
+        unpack::unpack_zip(path, &unpacked, &unpack::Unpack::default())?;
         let root = only_folder(&unpacked)?;
         let library = take(&root, path, staging)?;
         let _ = std::fs::remove_dir_all(&unpacked);
@@ -96,9 +115,10 @@ pub fn bring(path: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterErr
 
 fn take(root: &Utf8Path, shown: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
     let module = find_module(root).map_err(|error| match error {
-        InterpreterError::Layout { reason, .. } => {
-            InterpreterError::Layout { path: shown.to_owned(), reason }
-        }
+        InterpreterError::Layout { reason, .. } => InterpreterError::Layout {
+            path: shown.to_owned(),
+            reason,
+        },
         other => other,
     })?;
     copy_file(&module, &staging.join(MODULE))?;
@@ -111,22 +131,45 @@ fn beside(module: &Utf8Path) -> Option<Utf8PathBuf> {
         return None;
     }
     let folder = module.parent()?;
-    let folder = if folder.as_str().is_empty() { Utf8Path::new(".") } else { folder };
-    find_library(folder).ok().flatten().map(|_| folder.to_owned())
+    let folder = if folder.as_str().is_empty() {
+        Utf8Path::new(".")
+    } else {
+        folder
+    };
+    find_library(folder)
+        .ok()
+        .flatten()
+        .map(|_| folder.to_owned())
 }
 
 fn beginning(path: &Utf8Path) -> Result<Vec<u8>, InterpreterError> {
     use std::io::Read as _;
-    let io = |source| InterpreterError::Io { action: "read", path: path.to_owned(), source };
+    let io = |source| InterpreterError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
     let mut begin = Vec::new();
-    std::fs::File::open(path).map_err(io)?.take(4).read_to_end(&mut begin).map_err(io)?;
+    std::fs::File::open(path)
+        .map_err(io)?
+        .take(4)
+        .read_to_end(&mut begin)
+        .map_err(io)?;
     Ok(begin)
 }
 
 /// Archives often hold one folder with everything in it.
 fn only_folder(root: &Utf8Path) -> Result<Utf8PathBuf, InterpreterError> {
-    let io = |source| InterpreterError::Io { action: "read", path: root.to_owned(), source };
-    let entries: Vec<_> = root.read_dir_utf8().map_err(io)?.collect::<Result<_, _>>().map_err(io)?;
+    let io = |source| InterpreterError::Io {
+        action: "read",
+        path: root.to_owned(),
+        source,
+    };
+    let entries: Vec<_> = root
+        .read_dir_utf8()
+        .map_err(io)?
+        .collect::<Result<_, _>>()
+        .map_err(io)?;
     match entries.as_slice() {
         [only] if only.path().is_dir() => Ok(only.path().to_owned()),
         _ => Ok(root.to_owned()),
@@ -142,7 +185,9 @@ fn find_module(root: &Utf8Path) -> Result<Utf8PathBuf, InterpreterError> {
     }
     let mut found = Vec::new();
     for folder in [root.to_owned(), root.join("lib-wasm"), root.join("bin")] {
-        let Ok(entries) = folder.read_dir_utf8() else { continue };
+        let Ok(entries) = folder.read_dir_utf8() else {
+            continue;
+        };
         for entry in entries.flatten() {
             if entry.path().extension() == Some("wasm") && entry.path().is_file() {
                 found.push(entry.path().to_owned());
@@ -155,15 +200,23 @@ fn find_module(root: &Utf8Path) -> Result<Utf8PathBuf, InterpreterError> {
         _ => {
             found.sort();
             let names: Vec<&str> = found.iter().filter_map(|p| p.file_name()).collect();
-            format!("it has more than one module ({}); name the file", names.join(", "))
+            format!(
+                "it has more than one module ({}); name the file",
+                names.join(", ")
+            )
         }
     };
-    Err(InterpreterError::Layout { path: root.to_owned(), reason })
+    Err(InterpreterError::Layout {
+        path: root.to_owned(),
+        reason,
+    })
 }
 
 fn find_library(root: &Utf8Path) -> Result<Option<Utf8PathBuf>, InterpreterError> {
     let lib = root.join("lib");
-    let Ok(entries) = lib.read_dir_utf8() else { return Ok(None) };
+    let Ok(entries) = lib.read_dir_utf8() else {
+        return Ok(None);
+    };
     let mut found = Vec::new();
     for entry in entries.flatten() {
         if entry.file_name().starts_with("python3") && entry.path().join("os.py").is_file() {
@@ -181,7 +234,9 @@ fn find_library(root: &Utf8Path) -> Result<Option<Utf8PathBuf>, InterpreterError
 }
 
 fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
-    let Some(library) = find_library(root)? else { return Ok(false) };
+    let Some(library) = find_library(root)? else {
+        return Ok(false);
+    };
     let name = library.file_name().unwrap_or("python3");
     let target = staging.join("lib").join(name);
     for entry in walkdir::WalkDir::new(&library).follow_links(false) {
@@ -197,8 +252,11 @@ fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, Interpreter
         }
         let to = target.join(inside);
         if entry.file_type().is_dir() {
-            std::fs::create_dir_all(&to)
-                .map_err(|source| InterpreterError::Io { action: "make", path: to, source })?;
+            std::fs::create_dir_all(&to).map_err(|source| InterpreterError::Io {
+                action: "make",
+                path: to,
+                source,
+            })?;
         } else if entry.file_type().is_file() {
             copy_file(path, &to)?;
         } else {
@@ -213,8 +271,16 @@ fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, Interpreter
 
 fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), InterpreterError> {
     // Not `fs::copy`, which would carry modes over: everything here is read by guests.
-    let read = |source| InterpreterError::Io { action: "read", path: from.to_owned(), source };
-    let write = |source| InterpreterError::Io { action: "write", path: to.to_owned(), source };
+    let read = |source| InterpreterError::Io {
+        action: "read",
+        path: from.to_owned(),
+        source,
+    };
+    let write = |source| InterpreterError::Io {
+        action: "write",
+        path: to.to_owned(),
+        source,
+    };
     let mut input = std::fs::File::open(from).map_err(read)?;
     let mut output = std::fs::File::create(to).map_err(write)?;
     std::io::copy(&mut input, &mut output).map_err(write)?;
@@ -222,6 +288,12 @@ fn copy_file(from: &Utf8Path, to: &Utf8Path) -> Result<(), InterpreterError> {
 }
 
 fn walk(path: &Utf8Path, error: walkdir::Error) -> InterpreterError {
-    let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
-    InterpreterError::Io { action: "read", path: path.to_owned(), source }
+    let source = error
+        .into_io_error()
+        .unwrap_or_else(|| std::io::Error::other("a loop of links"));
+    InterpreterError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    }
 }

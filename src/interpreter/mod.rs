@@ -74,11 +74,18 @@ impl Interpreter {
     /// Its record is missing or not what this version of pyw writes.
     pub fn open(folder: &Utf8Path) -> Result<Self, InterpreterError> {
         let file = folder.join(INFO_FILE);
-        let broken = |reason: String| InterpreterError::Record { path: file.clone(), reason };
+        let broken = |reason: String| InterpreterError::Record {
+            path: file.clone(),
+            reason,
+        };
         let text = std::fs::read_to_string(&file).map_err(|e| broken(e.to_string()))?;
         let info = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
         let key = folder.file_name().unwrap_or_default().to_owned();
-        Ok(Self { key, folder: folder.to_owned(), info })
+        Ok(Self {
+            key,
+            folder: folder.to_owned(),
+            info,
+        })
     }
 
     /// All imported interpreters, newest Python first. Ones whose record cannot be read are left
@@ -91,7 +98,12 @@ impl Interpreter {
             .iter()
             .filter_map(|entry| Self::open(&entry.path).ok())
             .collect();
-        all.sort_by_key(|i| std::cmp::Reverse((i.info.version.parse::<pep440_rs::Version>().ok(), i.key.clone())));
+        all.sort_by_key(|i| {
+            std::cmp::Reverse((
+                i.info.version.parse::<pep440_rs::Version>().ok(),
+                i.key.clone(),
+            ))
+        });
         all
     }
 
@@ -112,8 +124,15 @@ impl Interpreter {
     /// WASI guest can start a process.
     #[must_use]
     pub fn executable(&self) -> String {
-        let minor = self.info.markers.get("python_version").map_or("3", String::as_str);
-        format!("{}/bin/python{minor}", self.info.prefix.trim_end_matches('/'))
+        let minor = self
+            .info
+            .markers
+            .get("python_version")
+            .map_or("3", String::as_str);
+        format!(
+            "{}/bin/python{minor}",
+            self.info.prefix.trim_end_matches('/')
+        )
     }
 
     /// The module as it was imported.
@@ -128,7 +147,8 @@ impl Interpreter {
         if adaptations.is_empty() {
             return self.module();
         }
-        store.path_of(Kind::Module, &self.adapted_key(adaptations)).join("python.wasm")
+        let key = self.adapted_key(adaptations);
+        store.place(Kind::Module, &key).join("python.wasm")
     }
 
     /// Makes the module with these adaptations, unless it is there.
@@ -146,19 +166,30 @@ impl Interpreter {
         let key = self.adapted_key(adaptations);
         store.get_or_create::<InterpreterError>(Kind::Module, &key, |staging| {
             let module = self.module();
-            let read = |source| InterpreterError::Io { action: "read", path: module.clone(), source };
+            let read = |source| InterpreterError::Io {
+                action: "read",
+                path: module.clone(),
+                source,
+            };
             let bytes = std::fs::read(&module).map_err(read)?;
             let adapted = adapt::adapt(&bytes, adaptations)?;
             let out = staging.join("python.wasm");
-            std::fs::write(&out, adapted)
-                .map_err(|source| InterpreterError::Io { action: "write", path: out, source })
+            std::fs::write(&out, adapted).map_err(|source| InterpreterError::Io {
+                action: "write",
+                path: out,
+                source,
+            })
         })?;
         Ok(())
     }
 
     fn adapted_key(&self, adaptations: &BTreeSet<Adaptation>) -> String {
         let names: Vec<&str> = adaptations.iter().map(|a| a.name()).collect();
-        let hash = self.info.module_sha256.get(..16).unwrap_or(&self.info.module_sha256);
+        let hash = self
+            .info
+            .module_sha256
+            .get(..16)
+            .unwrap_or(&self.info.module_sha256);
         format!("{hash}-{}-{}", names.join("-"), adapt::FORMAT)
     }
 }

@@ -10,16 +10,31 @@ use crate::error::Code;
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error("cannot start {program}: {source}")]
-    Start { program: Utf8PathBuf, source: std::io::Error },
+    Start {
+        program: Utf8PathBuf,
+        source: std::io::Error,
+    },
 
     #[error("cannot confine {program}: {reason}")]
-    Fence { program: Utf8PathBuf, reason: String },
+    Fence {
+        program: Utf8PathBuf,
+        reason: String,
+    },
 
     #[error("cannot {action} `{path}`: {source}")]
-    Scratch { action: &'static str, path: Utf8PathBuf, source: std::io::Error },
+    Scratch {
+        action: &'static str,
+        path: Utf8PathBuf,
+        source: std::io::Error,
+    },
 
-    #[error("cannot mount the single file `{path}` for writing: it lies on another file system than {scratch}")]
-    PlaceWritable { path: Utf8PathBuf, scratch: Utf8PathBuf },
+    #[error(
+        "cannot mount the single file `{path}` for writing: it lies on another file system than {scratch}"
+    )]
+    PlaceWritable {
+        path: Utf8PathBuf,
+        scratch: Utf8PathBuf,
+    },
 
     #[error("the program ran longer than {} and was stopped", crate::sandbox::limits::format_duration(*limit))]
     TimedOut { limit: Duration },
@@ -28,7 +43,10 @@ pub enum LaunchError {
     Crashed { runtime: String, status: String },
 
     #[error("cannot wait for {program}: {source}")]
-    Wait { program: Utf8PathBuf, source: std::io::Error },
+    Wait {
+        program: Utf8PathBuf,
+        source: std::io::Error,
+    },
 }
 
 impl LaunchError {

@@ -3,16 +3,16 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::{die_by, exec, watch};
-#[cfg(unix)]
 use unix::spawn;
+#[cfg(unix)]
+pub use unix::{die_by, exec, watch};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
-pub use other::{die_by, exec, watch};
-#[cfg(not(unix))]
 use other::spawn;
+#[cfg(not(unix))]
+pub use other::{die_by, exec, watch};
 
 use std::io::Read as _;
 use std::process::Stdio;
@@ -56,7 +56,10 @@ fn outcome(plan: &Plan, code: i32) -> Result<Outcome, LaunchError> {
 /// What it wrote to stderr, or how it ended.
 pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
     let mut command = command(plan);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = spawn(command, plan).map_err(|e| e.to_string())?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let said = std::thread::scope(|scope| {
@@ -70,7 +73,10 @@ pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> 
         if let Some(mut pipe) = stdout {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                buffer[..count].iter().filter(|byte| **byte == b'.').for_each(|_| progress());
+                buffer[..count]
+                    .iter()
+                    .filter(|byte| **byte == b'.')
+                    .for_each(|_| progress());
             }
         }
         errors.join().unwrap_or_default()
@@ -80,7 +86,15 @@ pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> 
         return Ok(());
     }
     // The end of a traceback is what tells.
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let last = lines[lines.len().saturating_sub(3)..].join("; ");
-    Err(if last.is_empty() { status.to_string() } else { format!("{status}: {last}") })
+    Err(if last.is_empty() {
+        status.to_string()
+    } else {
+        format!("{status}: {last}")
+    })
 }

@@ -24,7 +24,8 @@ pub fn choose() -> Utf8PathBuf {
     // The name only has to be unlikely: making it fails when it exists.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let nanos = now.map_or(0, |d| d.as_nanos() as u64);
-    temp.join(format!("pyw-{}", owner())).join(format!("{}-{nanos:x}", std::process::id()))
+    temp.join(format!("pyw-{}", owner()))
+        .join(format!("{}-{nanos:x}", std::process::id()))
 }
 
 #[cfg(unix)]
@@ -60,8 +61,12 @@ impl Made {
         private(root, false)?;
         let lock = root.join(LOCK);
         let file = File::create(&lock).map_err(failed("make", &lock))?;
-        file.try_lock().map_err(|e| failed("lock", &lock)(e.into()))?;
-        let made = Self { root: root.clone(), _lock: file };
+        file.try_lock()
+            .map_err(|e| failed("lock", &lock)(e.into()))?;
+        let made = Self {
+            root: root.clone(),
+            _lock: file,
+        };
         for folder in &scratch.folders {
             std::fs::create_dir_all(folder).map_err(failed("make", folder))?;
         }
@@ -90,7 +95,11 @@ impl Drop for Made {
 }
 
 fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(std::io::Error) -> LaunchError {
-    move |source| LaunchError::Scratch { action, path: path.to_owned(), source }
+    move |source| LaunchError::Scratch {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Makes a folder that only its owner can enter. `shared` ones may exist already, but only as
@@ -119,7 +128,9 @@ fn private(path: &Utf8Path, shared: bool) -> Result<(), LaunchError> {
 fn ours(path: &Utf8Path) -> Result<(), LaunchError> {
     use std::os::unix::fs::MetadataExt;
     let found = std::fs::symlink_metadata(path).map_err(failed("look at", path))?;
-    if found.is_dir() && found.uid() == rustix::process::getuid().as_raw() && found.mode() & 0o077 == 0
+    if found.is_dir()
+        && found.uid() == rustix::process::getuid().as_raw()
+        && found.mode() & 0o077 == 0
     {
         return Ok(());
     }
@@ -134,7 +145,9 @@ fn ours(_: &Utf8Path) -> Result<(), LaunchError> {
 
 /// Removes what killed runs left behind.
 fn sweep(parent: &Utf8Path) {
-    let Ok(entries) = parent.read_dir_utf8() else { return };
+    let Ok(entries) = parent.read_dir_utf8() else {
+        return;
+    };
     for entry in entries.flatten() {
         let lock = entry.path().join(LOCK);
         let left = match File::open(&lock) {
@@ -168,7 +181,10 @@ fn place(placed: &Placed, root: &Utf8Path) -> Result<(), LaunchError> {
     if let Some(parent) = placed.to.parent() {
         std::fs::create_dir_all(parent).map_err(failed("make", parent))?;
     }
-    let real = placed.from.canonicalize_utf8().map_err(failed("find", &placed.from))?;
+    let real = placed
+        .from
+        .canonicalize_utf8()
+        .map_err(failed("find", &placed.from))?;
     if std::fs::hard_link(&real, &placed.to).is_ok() {
         return Ok(());
     }
@@ -189,7 +205,9 @@ mod tests {
     use super::*;
 
     fn at(folder: &tempfile::TempDir) -> Utf8PathBuf {
-        Utf8PathBuf::from_path_buf(folder.path().canonicalize().unwrap()).unwrap().join("pyw-x")
+        Utf8PathBuf::from_path_buf(folder.path().canonicalize().unwrap())
+            .unwrap()
+            .join("pyw-x")
     }
 
     #[test]
@@ -227,7 +245,15 @@ mod tests {
         let parent = at(&folder);
         std::fs::create_dir(&parent).unwrap();
         std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o777)).unwrap();
-        let scratch = Scratch { root: parent.join("run"), ..Scratch::default() };
-        assert!(Made::make(&scratch).unwrap_err().to_string().contains("others may enter"));
+        let scratch = Scratch {
+            root: parent.join("run"),
+            ..Scratch::default()
+        };
+        assert!(
+            Made::make(&scratch)
+                .unwrap_err()
+                .to_string()
+                .contains("others may enter")
+        );
     }
 }

@@ -14,7 +14,10 @@ pub enum RequestError {
     NoMain { path: String },
 
     #[error("cannot read the script `{path}`: {source}")]
-    Script { path: String, source: std::io::Error },
+    Script {
+        path: String,
+        source: std::io::Error,
+    },
 
     #[error("`{what}` is not UTF-8, which runtimes cannot be given")]
     NotUtf8 { what: String },
@@ -29,7 +32,10 @@ pub enum RequestError {
     NoMountSource { path: Utf8PathBuf },
 
     #[error("cannot mount `{path}`: {source}")]
-    MountSource { path: Utf8PathBuf, source: std::io::Error },
+    MountSource {
+        path: Utf8PathBuf,
+        source: std::io::Error,
+    },
 
     #[error("`{path}` is neither a folder nor a regular file, so it cannot be mounted")]
     MountKind { path: Utf8PathBuf },
@@ -38,13 +44,21 @@ pub enum RequestError {
     MountedTwice { path: Utf8PathBuf },
 
     #[error("`{first}` and `{second}` are both mounted at {guest}")]
-    SameGuest { guest: String, first: Utf8PathBuf, second: Utf8PathBuf },
+    SameGuest {
+        guest: String,
+        first: Utf8PathBuf,
+        second: Utf8PathBuf,
+    },
 
     #[error("{guest} belongs to pyw inside the sandbox, so nothing can be mounted there")]
     Reserved { guest: String },
 
     #[error("the file `{file}` cannot be mounted at {guest}: the folder `{folder}` is there")]
-    FileInFolder { file: Utf8PathBuf, guest: String, folder: Utf8PathBuf },
+    FileInFolder {
+        file: Utf8PathBuf,
+        guest: String,
+        folder: Utf8PathBuf,
+    },
 
     #[error("the working directory {cwd} is in no mount and is no folder of the host")]
     NoCwd { cwd: String },

@@ -12,9 +12,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use super::{Program, Request, RequestError};
 use crate::interpreter::{Interpreter, parent};
 use crate::sandbox::mount::{covers, guest_path_of, normalize_guest};
-use crate::sandbox::{
-    Access, Mount, MountSpec, Placed, Purpose, Sandbox, Scratch, Start,
-};
+use crate::sandbox::{Access, Mount, MountSpec, Placed, Purpose, Sandbox, Scratch, Start};
 
 /// Builds the sandbox. `scratch` is the path of a folder that does not exist yet.
 ///
@@ -37,7 +35,10 @@ pub fn sandbox(
     let mut builder = Builder {
         request,
         library: interpreter.library_guest(),
-        scratch: Scratch { root: scratch.to_owned(), ..Scratch::default() },
+        scratch: Scratch {
+            root: scratch.to_owned(),
+            ..Scratch::default()
+        },
         mounts: Vec::new(),
         stands_in: BTreeMap::new(),
     };
@@ -76,7 +77,11 @@ pub fn sandbox(
     Ok(Sandbox {
         args,
         env: request.env.clone(),
-        start: Some(Start { cwd, executable: interpreter.executable(), argv0 }),
+        start: Some(Start {
+            cwd,
+            executable: interpreter.executable(),
+            argv0,
+        }),
         mounts: builder.mounts,
         network: request.network,
         limits: request.limits,
@@ -87,7 +92,9 @@ pub fn sandbox(
 
 fn no_nul(what: &str, text: &str) -> Result<(), RequestError> {
     if text.contains('\0') {
-        return Err(RequestError::Nul { what: what.to_owned() });
+        return Err(RequestError::Nul {
+            what: what.to_owned(),
+        });
     }
     Ok(())
 }
@@ -113,20 +120,31 @@ impl Builder<'_> {
 
     /// Whether the guest sees this host path at its own place through a mount that is there.
     fn sees(&self, host: &Utf8Path) -> bool {
-        self.mounts.iter().any(|m| {
-            m.guest == guest_path_of(&m.host) && host.starts_with(&m.host)
-        })
+        self.mounts
+            .iter()
+            .any(|m| m.guest == guest_path_of(&m.host) && host.starts_with(&m.host))
     }
 
     /// What the user named.
     fn asked(&mut self) -> Result<(), RequestError> {
         let mut seen: BTreeMap<(Utf8PathBuf, String), Access> = BTreeMap::new();
         for spec in &self.request.mounts {
-            let MountSpec { host, guest, access } = spec;
-            let real = host.canonicalize_utf8().map_err(|source| match source.kind() {
-                std::io::ErrorKind::NotFound => RequestError::NoMountSource { path: host.clone() },
-                _ => RequestError::MountSource { path: host.clone(), source },
-            })?;
+            let MountSpec {
+                host,
+                guest,
+                access,
+            } = spec;
+            let real = host
+                .canonicalize_utf8()
+                .map_err(|source| match source.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        RequestError::NoMountSource { path: host.clone() }
+                    }
+                    _ => RequestError::MountSource {
+                        path: host.clone(),
+                        source,
+                    },
+                })?;
             let access = access.unwrap_or(Access::Read);
             let guest = match guest {
                 Some(guest) => normalize_guest(guest)?,
@@ -138,8 +156,11 @@ impl Builder<'_> {
                 Some(before) if before == access => continue,
                 Some(_) => return Err(RequestError::MountedTwice { path: host.clone() }),
             }
-            let metadata = std::fs::metadata(&real)
-                .map_err(|source| RequestError::MountSource { path: host.clone(), source })?;
+            let metadata =
+                std::fs::metadata(&real).map_err(|source| RequestError::MountSource {
+                    path: host.clone(),
+                    source,
+                })?;
             if metadata.is_file() {
                 self.single(&real, &guest, access)?;
             } else if metadata.is_dir() {
@@ -150,7 +171,12 @@ impl Builder<'_> {
                         second: real,
                     });
                 }
-                self.push(Mount { host: real, guest, access, purpose: Purpose::Grant });
+                self.push(Mount {
+                    host: real,
+                    guest,
+                    access,
+                    purpose: Purpose::Grant,
+                });
             } else {
                 return Err(RequestError::MountKind { path: host.clone() });
             }
@@ -161,7 +187,9 @@ impl Builder<'_> {
     /// Guest paths that pyw needs for itself.
     fn free(&self, guest: &str) -> Result<(), RequestError> {
         if guest == self.library || covers("/.pyw", guest) || guest == "/dev" || guest == "/" {
-            return Err(RequestError::Reserved { guest: guest.to_owned() });
+            return Err(RequestError::Reserved {
+                guest: guest.to_owned(),
+            });
         }
         Ok(())
     }
@@ -199,7 +227,10 @@ impl Builder<'_> {
         if let Some(folder) = self.stands_in.get(guest) {
             return folder.clone();
         }
-        let folder = self.scratch.root.join(format!("stand-in-{}", self.stands_in.len()));
+        let folder = self
+            .scratch
+            .root
+            .join(format!("stand-in-{}", self.stands_in.len()));
         self.scratch.folders.push(folder.clone());
         self.stands_in.insert(guest.to_owned(), folder.clone());
         self.push(Mount {
@@ -214,18 +245,32 @@ impl Builder<'_> {
     /// Grants the script's folder. Answers with the path that the guest is to be given, where it
     /// isn't the one that was written.
     fn script(&mut self) -> Result<Option<String>, RequestError> {
-        let Program::Script(written) = &self.request.program else { return Ok(None) };
+        let Program::Script(written) = &self.request.program else {
+            return Ok(None);
+        };
         no_nul("the script's name", written)?;
         let path = self.request.caller_cwd.join(written);
-        let real = path.canonicalize_utf8().map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => RequestError::NoScript { path: written.clone() },
-            _ => RequestError::Script { path: written.clone(), source },
-        })?;
-        let script = |source| RequestError::Script { path: written.clone(), source };
+        let real = path
+            .canonicalize_utf8()
+            .map_err(|source| match source.kind() {
+                std::io::ErrorKind::NotFound => RequestError::NoScript {
+                    path: written.clone(),
+                },
+                _ => RequestError::Script {
+                    path: written.clone(),
+                    source,
+                },
+            })?;
+        let script = |source| RequestError::Script {
+            path: written.clone(),
+            source,
+        };
         let metadata = std::fs::metadata(&real).map_err(script)?;
         if metadata.is_dir() {
             if !real.join("__main__.py").is_file() && !real.join("__main__.pyc").is_file() {
-                return Err(RequestError::NoMain { path: written.clone() });
+                return Err(RequestError::NoMain {
+                    path: written.clone(),
+                });
             }
             return Ok(self.program(&real, &real, written));
         }
@@ -256,7 +301,9 @@ impl Builder<'_> {
             self.show(folder, guest_path_of(folder));
             return Some(guest_path_of(real));
         }
-        let up = typed_folder.components().any(|c| matches!(c, Utf8Component::ParentDir));
+        let up = typed_folder
+            .components()
+            .any(|c| matches!(c, Utf8Component::ParentDir));
         if up {
             // A guest's libc joins paths as text, so that `..` would leave every mount but one
             // that is spelt the same.
@@ -277,21 +324,32 @@ impl Builder<'_> {
         // What the user put there himself goes first.
         if !self.sees(host) && self.at(&guest).is_none() {
             let host = host.to_owned();
-            self.push(Mount { host, guest, access: Access::Read, purpose: Purpose::Grant });
+            self.push(Mount {
+                host,
+                guest,
+                access: Access::Read,
+                purpose: Purpose::Grant,
+            });
         }
     }
 
     /// Grants the working directory, and answers with its guest path.
     fn cwd(&mut self) -> Result<String, RequestError> {
         let (guest, host) = match &self.request.cwd {
-            None => (guest_path_of(&self.request.caller_cwd), self.request.caller_cwd.clone()),
+            None => (
+                guest_path_of(&self.request.caller_cwd),
+                self.request.caller_cwd.clone(),
+            ),
             Some(guest) => {
                 if self.mounts.iter().any(|m| covers(&m.guest, guest)) {
                     return Ok(guest.clone());
                 }
                 // On Windows a guest path is not a host path; there it has to be in a mount.
                 let host = Utf8PathBuf::from(guest);
-                let found = host.canonicalize_utf8().ok().filter(|h| h.is_dir() && cfg!(unix));
+                let found = host
+                    .canonicalize_utf8()
+                    .ok()
+                    .filter(|h| h.is_dir() && cfg!(unix));
                 match found {
                     Some(host) => (guest.clone(), host),
                     None => return Err(RequestError::NoCwd { cwd: guest.clone() }),
@@ -317,13 +375,21 @@ impl Builder<'_> {
 
     /// `/` is always there: its skeleton is what the guest starts in then.
     fn free_cwd(&self, guest: &str) -> Result<(), RequestError> {
-        if guest == "/" { Ok(()) } else { self.free(guest) }
+        if guest == "/" {
+            Ok(())
+        } else {
+            self.free(guest)
+        }
     }
 
     /// A folder that is granted only when it is named.
     fn private_folder(&self, host: &Utf8Path) -> bool {
         host.parent().is_none()
-            || self.request.home.as_deref().is_some_and(|home| home.starts_with(host))
+            || self
+                .request
+                .home
+                .as_deref()
+                .is_some_and(|home| home.starts_with(host))
     }
 
     /// Drops grants that another grant already gives: with two preopens, a guest's libc would
@@ -355,8 +421,13 @@ impl Builder<'_> {
             return;
         }
         // Python looks for a temporary folder in these places, in this order.
-        let tmp = ["/tmp", "/var/tmp", "/usr/tmp"].into_iter().find(|p| self.at(p).is_none());
-        let granted = self.mounts.iter().any(|m| m.guest == "/tmp" && m.access == Access::Write);
+        let tmp = ["/tmp", "/var/tmp", "/usr/tmp"]
+            .into_iter()
+            .find(|p| self.at(p).is_none());
+        let granted = self
+            .mounts
+            .iter()
+            .any(|m| m.guest == "/tmp" && m.access == Access::Write);
         if let Some(tmp) = tmp.filter(|_| !granted) {
             let host = self.scratch.root.join("tmp");
             self.scratch.folders.push(host.clone());
@@ -390,19 +461,24 @@ impl Builder<'_> {
         }
         let host = self.scratch.root.join("root");
         self.skeleton(&host);
-        self.mounts.insert(0, Mount {
-            host,
-            guest: "/".to_owned(),
-            access: Access::Read,
-            purpose: Purpose::Root,
-        });
+        self.mounts.insert(
+            0,
+            Mount {
+                host,
+                guest: "/".to_owned(),
+                access: Access::Read,
+                purpose: Purpose::Root,
+            },
+        );
     }
 
     fn skeleton(&mut self, host: &Utf8Path) {
         self.scratch.folders.push(host.to_owned());
         // A mount that is spelt with `..` leads to a place that another one leads to as well.
         for mount in self.mounts.iter().filter(|m| !m.guest.contains("/..")) {
-            self.scratch.folders.push(host.join(mount.guest.trim_start_matches('/')));
+            self.scratch
+                .folders
+                .push(host.join(mount.guest.trim_start_matches('/')));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use camino::Utf8Path;
 
-use super::descriptor::Source;
+use super::descriptor::Text;
 use super::error::RuntimeError;
 
 /// The descriptors in the order in which `auto` tries them.
@@ -24,7 +24,7 @@ pub struct Entry {
     pub name: String,
     /// The file of a user's descriptor.
     pub file: Option<String>,
-    pub source: Source,
+    pub text: Text,
 }
 
 /// All known runtimes.
@@ -44,8 +44,10 @@ impl Catalog {
             entries.push(entry(text, None, &format!("built-in {name}.toml"))?);
         }
         for file in user_files(user_folder)? {
-            let text = std::fs::read_to_string(&file)
-                .map_err(|source| RuntimeError::Read { path: file.clone(), source })?;
+            let text = std::fs::read_to_string(&file).map_err(|source| RuntimeError::Read {
+                path: file.clone(),
+                source,
+            })?;
             let new = entry(&text, Some(file.clone()), &file)?;
             match entries.iter_mut().find(|old| old.name == new.name) {
                 Some(old) => *old = new,
@@ -66,23 +68,38 @@ impl Catalog {
     /// # Errors
     /// [`RuntimeError::Unknown`] with the names that there are.
     pub fn get(&self, name: &str) -> Result<&Entry, RuntimeError> {
-        self.entries.iter().find(|entry| entry.name == name).ok_or_else(|| RuntimeError::Unknown {
-            name: name.to_owned(),
-            known: self.entries.iter().map(|entry| entry.name.clone()).collect(),
-        })
+        self.entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .ok_or_else(|| RuntimeError::Unknown {
+                name: name.to_owned(),
+                known: self
+                    .entries
+                    .iter()
+                    .map(|entry| entry.name.clone())
+                    .collect(),
+            })
     }
 }
 
 fn entry(text: &str, file: Option<String>, place: &str) -> Result<Entry, RuntimeError> {
-    let wrong = |message| RuntimeError::Descriptor { path: place.to_owned(), message };
-    let source = Source::parse(text).map_err(wrong)?;
-    let name = source.for_version(None).map_err(wrong)?.name;
-    Ok(Entry { name, file, source })
+    let wrong = |message| RuntimeError::Descriptor {
+        path: place.to_owned(),
+        message,
+    };
+    let text = Text::parse(text).map_err(wrong)?;
+    let name = text.for_version(None).map_err(wrong)?.name;
+    Ok(Entry { name, file, text })
 }
 
 fn user_files(folder: Option<&Utf8Path>) -> Result<Vec<String>, RuntimeError> {
-    let Some(folder) = folder else { return Ok(Vec::new()) };
-    let read = |source| RuntimeError::Read { path: folder.to_string(), source };
+    let Some(folder) = folder else {
+        return Ok(Vec::new());
+    };
+    let read = |source| RuntimeError::Read {
+        path: folder.to_string(),
+        source,
+    };
     let listing = match std::fs::read_dir(folder) {
         Ok(listing) => listing,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -95,7 +112,9 @@ fn user_files(folder: Option<&Utf8Path>) -> Result<Vec<String>, RuntimeError> {
             match path.into_os_string().into_string() {
                 Ok(path) => files.push(path),
                 Err(path) => {
-                    return Err(RuntimeError::NotUtf8 { path: path.to_string_lossy().into() });
+                    return Err(RuntimeError::NotUtf8 {
+                        path: path.to_string_lossy().into(),
+                    });
                 }
             }
         }

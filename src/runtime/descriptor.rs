@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::template::Template;
 use crate::interpreter::adapt::Adaptation;
+use crate::store::source::Source;
 
 /// How to run programs on one runtime.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -143,17 +144,7 @@ pub struct Install {
     /// The executable inside the archive.
     pub executable: String,
     /// `linux-x86_64`, `linux-musl-x86_64`, `macos-aarch64`, `windows-x86_64` …
-    pub platforms: BTreeMap<String, InstallSource>,
-}
-
-/// A wheel on PyPI or an archive on the web, pinned.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct InstallSource {
-    pub pypi: Option<String>,
-    pub file: Option<String>,
-    pub url: Option<String>,
-    pub sha256: crate::store::hash::Sha256,
+    pub platforms: BTreeMap<String, Source>,
 }
 
 /// A conformance case that is known to differ, and why.
@@ -167,12 +158,12 @@ pub struct KnownDifference {
 
 /// A descriptor before the version is known: the table and its overlays.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct Text {
     base: toml::Table,
     overlays: Vec<(semver::VersionReq, toml::Table)>,
 }
 
-impl Source {
+impl Text {
     /// Reads a descriptor and checks it with and without each overlay.
     ///
     /// # Errors
@@ -181,9 +172,10 @@ impl Source {
         let mut base: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         let overlays = match base.remove("overlay") {
             None => Vec::new(),
-            Some(toml::Value::Array(list)) => {
-                list.into_iter().map(overlay).collect::<Result<Vec<_>, _>>()?
-            }
+            Some(toml::Value::Array(list)) => list
+                .into_iter()
+                .map(overlay)
+                .collect::<Result<Vec<_>, _>>()?,
             Some(_) => return Err("`overlay` must be an array of tables: [[overlay]]".into()),
         };
         if overlays.is_empty() {
@@ -192,12 +184,12 @@ impl Source {
             descriptor.check()?;
             return Ok(Self { base, overlays });
         }
-        let source = Self { base, overlays };
-        source.build(&[])?.check()?;
-        for index in 0..source.overlays.len() {
-            source.build(&[index])?.check()?;
+        let text = Self { base, overlays };
+        text.build(&[])?.check()?;
+        for index in 0..text.overlays.len() {
+            text.build(&[index])?.check()?;
         }
-        Ok(source)
+        Ok(text)
     }
 
     /// The descriptor for a version: the base with every overlay whose range holds it. Without a
@@ -265,8 +257,16 @@ impl Descriptor {
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", self.env.set.as_ref(), &["name", "value"]),
             ("network.host", self.network.host.as_ref(), &[]),
-            ("limits.memory", self.limits.memory.as_ref(), &["bytes", "pages"]),
-            ("limits.stack", self.limits.stack.as_ref(), &["bytes", "pages"]),
+            (
+                "limits.memory",
+                self.limits.memory.as_ref(),
+                &["bytes", "pages"],
+            ),
+            (
+                "limits.stack",
+                self.limits.stack.as_ref(),
+                &["bytes", "pages"],
+            ),
             ("fence.read", Some(&self.fence.read), &["cache"]),
         ];
         for (place, templates, known) in lists {
@@ -281,7 +281,11 @@ impl Descriptor {
             known_only(&format!("command.env.{name}"), template, &["cache"])?;
         }
         let needs = [
-            ("command.module", Some(&self.command.module), &["module"][..]),
+            (
+                "command.module",
+                Some(&self.command.module),
+                &["module"][..],
+            ),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", self.env.set.as_ref(), &["name", "value"]),
@@ -289,7 +293,10 @@ impl Descriptor {
         for (place, templates, needed) in needs {
             let Some(templates) = templates else { continue };
             for name in needed {
-                let used = templates.iter().flat_map(Template::placeholders).any(|p| p == *name);
+                let used = templates
+                    .iter()
+                    .flat_map(Template::placeholders)
+                    .any(|p| p == *name);
                 if !used {
                     return Err(format!("`{place}` never uses `{{{name}}}`"));
                 }
@@ -297,11 +304,13 @@ impl Descriptor {
         }
         if let Some(install) = &self.install {
             for (platform, source) in &install.platforms {
-                let wheel = source.pypi.is_some() && source.file.is_some() && source.url.is_none();
-                let url = source.url.is_some() && source.pypi.is_none() && source.file.is_none();
-                if !wheel && !url {
+                if source.sha256.is_none() {
+                    return Err(format!("`install.platforms.{platform}` needs `sha256`"));
+                }
+                if source.member.is_some() {
                     return Err(format!(
-                        "`install.platforms.{platform}` needs either `pypi` and `file`, or `url`"
+                        "`install.platforms.{platform}`: the whole archive is unpacked, so \
+                         `member` has no place here"
                     ));
                 }
             }
@@ -313,7 +322,11 @@ impl Descriptor {
 fn known_only(place: &str, template: &Template, known: &[&str]) -> Result<(), String> {
     for name in template.placeholders() {
         if !known.contains(&name) {
-            let list = known.iter().map(|k| format!("{{{k}}}")).collect::<Vec<_>>().join(", ");
+            let list = known
+                .iter()
+                .map(|k| format!("{{{k}}}"))
+                .collect::<Vec<_>>()
+                .join(", ");
             return Err(if list.is_empty() {
                 format!("`{place}` has no placeholders, but `{{{name}}}` stands there")
             } else {
@@ -343,7 +356,7 @@ mod tests {
 
     #[test]
     fn an_absent_key_is_not_expressible() {
-        let descriptor = Source::parse(SMALL).unwrap().for_version(None).unwrap();
+        let descriptor = Text::parse(SMALL).unwrap().for_version(None).unwrap();
         assert!(descriptor.mount.read.is_none());
         assert!(descriptor.limits.memory.is_none());
     }
@@ -354,9 +367,13 @@ mod tests {
             "{SMALL}\n[[overlay]]\nversions = \">=2\"\nlimits.memory = [\"-m{{bytes}}\"]\n\
              [overlay.command]\nfirst = [\"exec\"]\n"
         );
-        let source = Source::parse(&text).unwrap();
-        let old = source.for_version(Some(&semver::Version::new(1, 9, 0))).unwrap();
-        let new = source.for_version(Some(&semver::Version::new(2, 0, 0))).unwrap();
+        let source = Text::parse(&text).unwrap();
+        let old = source
+            .for_version(Some(&semver::Version::new(1, 9, 0)))
+            .unwrap();
+        let new = source
+            .for_version(Some(&semver::Version::new(2, 0, 0)))
+            .unwrap();
         assert_eq!(old.command.first, vec![Template::parse("run").unwrap()]);
         assert_eq!(new.command.first, vec![Template::parse("exec").unwrap()]);
         assert_eq!(new.command.module, old.command.module);
@@ -365,15 +382,22 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let wrong = |from: &str, to: &str| Source::parse(&SMALL.replace(from, to)).unwrap_err();
+        let wrong = |from: &str, to: &str| Text::parse(&SMALL.replace(from, to)).unwrap_err();
         assert_eq!(
             wrong("{host}:{guest}", "{host}:{gust}"),
             "`mount.write` knows no `{gust}`, only {host}, {guest}"
         );
-        assert_eq!(wrong("{host}:{guest}", "{host}"), "`mount.write` never uses `{guest}`");
+        assert_eq!(
+            wrong("{host}:{guest}", "{host}"),
+            "`mount.write` never uses `{guest}`"
+        );
         assert!(wrong("summary", "sumary").contains("unknown field `sumary`"));
         assert!(wrong("tiny\"\n        summary", "Ti ny\"\n        summary").contains("a-z"));
         let overlay = format!("{SMALL}\n[[overlay]]\nversions = \"new\"\n");
-        assert!(Source::parse(&overlay).unwrap_err().starts_with("`versions = \"new\"`"));
+        assert!(
+            Text::parse(&overlay)
+                .unwrap_err()
+                .starts_with("`versions = \"new\"`")
+        );
     }
 }

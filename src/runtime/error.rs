@@ -12,7 +12,11 @@ pub enum RuntimeError {
     Unknown { name: String, known: Vec<String> },
 
     #[error("{name} was not found")]
-    NotFound { name: String, variable: String, installable: bool },
+    NotFound {
+        name: String,
+        variable: String,
+        installable: bool,
+    },
 
     #[error("no runtime was found, and pyw cannot install {name} on this platform ({platform})")]
     NoBuild { name: String, platform: String },
@@ -24,22 +28,43 @@ pub enum RuntimeError {
     NotUtf8 { path: String },
 
     #[error("{name} at `{path}` is version {version}; pyw needs {minimum} or newer")]
-    TooOld { name: String, path: Utf8PathBuf, version: String, minimum: String },
+    TooOld {
+        name: String,
+        path: Utf8PathBuf,
+        version: String,
+        minimum: String,
+    },
 
     #[error("`{path}` did not answer `{args}` within {seconds} seconds")]
-    ProbeHung { path: Utf8PathBuf, args: String, seconds: u64 },
+    ProbeHung {
+        path: Utf8PathBuf,
+        args: String,
+        seconds: u64,
+    },
 
     #[error("`{path} {args}` failed: {reason}")]
-    ProbeFailed { path: Utf8PathBuf, args: String, reason: String },
+    ProbeFailed {
+        path: Utf8PathBuf,
+        args: String,
+        reason: String,
+    },
 
     #[error("`{path}` does not look like {name}: to `{args}` it answered `{answer}`")]
-    ProbeOther { name: String, path: Utf8PathBuf, args: String, answer: String },
+    ProbeOther {
+        name: String,
+        path: Utf8PathBuf,
+        args: String,
+        answer: String,
+    },
 
     #[error("{path}: {message}")]
     Descriptor { path: String, message: String },
 
     #[error("cannot read `{path}`: {source}")]
-    Read { path: String, source: std::io::Error },
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
 
     #[error("{name} {version} is not installed in pyw's store")]
     NotInstalled { name: String, version: String },
@@ -73,7 +98,11 @@ impl RuntimeError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown { known, .. } => format!("known are: {}", known.join(", ")),
-            Self::NotFound { name, variable, installable } => {
+            Self::NotFound {
+                name,
+                variable,
+                installable,
+            } => {
                 let install = if *installable {
                     format!(", or run `pyw runtime install {name}`")
                 } else {

@@ -2,16 +2,22 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::descriptor::{Descriptor, Install, InstallSource};
+use super::descriptor::{Descriptor, Install};
 use super::error::RuntimeError;
 use crate::store::fetch::{Expected, Fetcher};
+use crate::store::hash::Sha256;
 use crate::store::source::Source;
-use crate::store::{Kind, Store, unpack};
+use crate::store::unpack::{self, Unpack};
+use crate::store::{Kind, Store};
 
 /// This machine's platform as descriptors name it.
 #[must_use]
 pub fn platform() -> String {
-    let libc = if cfg!(target_env = "musl") { "musl-" } else { "" };
+    let libc = if cfg!(target_env = "musl") {
+        "musl-"
+    } else {
+        ""
+    };
     format!("{}-{libc}{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
@@ -39,7 +45,10 @@ pub fn install(
     fetcher: &Fetcher,
 ) -> Result<Utf8PathBuf, RuntimeError> {
     let Some((install, source)) = recipe(descriptor) else {
-        return Err(RuntimeError::NoBuild { name: descriptor.name.clone(), platform: platform() });
+        return Err(RuntimeError::NoBuild {
+            name: descriptor.name.clone(),
+            platform: platform(),
+        });
     };
     let what = format!("{} {}", descriptor.name, install.version);
     let folder = store.get_or_create::<RuntimeError>(
@@ -47,10 +56,14 @@ pub fn install(
         &key(descriptor, install, source),
         |staging| {
             let archive = staging.join(".archive");
-            let from = origin(install, source);
-            let expected = Expected { sha256: source.sha256, size: None };
-            fetcher.fetch_first(&what, &[from], &expected, &archive)?;
-            unpack_into(&archive, source, staging)?;
+            let expected = Expected {
+                sha256: pinned(source),
+                size: None,
+            };
+            fetcher.fetch_first(&what, std::slice::from_ref(source), expected, &archive)?;
+            // A wheel is a zip; nothing else has to be told apart.
+            let format = source.format().unwrap_or(unpack::Format::Zip);
+            unpack::unpack(format, &archive, staging, &Unpack::default())?;
             let _ = std::fs::remove_file(&archive);
             make_executable(&staging.join(&install.executable))
         },
@@ -67,7 +80,9 @@ pub fn remove(descriptor: &Descriptor, store: &Store) -> Result<(), RuntimeError
         name: descriptor.name.clone(),
         version: version.to_owned(),
     };
-    let Some((install, source)) = recipe(descriptor) else { return Err(missing("")) };
+    let Some((install, source)) = recipe(descriptor) else {
+        return Err(missing(""));
+    };
     let key = key(descriptor, install, source);
     if store.get(Kind::Runtime, &key).is_none() {
         return Err(missing(&install.version.to_string()));
@@ -76,45 +91,31 @@ pub fn remove(descriptor: &Descriptor, store: &Store) -> Result<(), RuntimeError
     Ok(())
 }
 
-fn recipe(descriptor: &Descriptor) -> Option<(&Install, &InstallSource)> {
+fn recipe(descriptor: &Descriptor) -> Option<(&Install, &Source)> {
     let install = descriptor.install.as_ref()?;
     Some((install, install.platforms.get(&platform())?))
 }
 
-fn key(descriptor: &Descriptor, install: &Install, source: &InstallSource) -> String {
-    let hash = source.sha256.to_string();
+fn key(descriptor: &Descriptor, install: &Install, source: &Source) -> String {
+    let hash = pinned(source).to_string();
     format!("{}-{}-{}", descriptor.name, install.version, &hash[..16])
 }
 
-fn origin(install: &Install, source: &InstallSource) -> Source {
-    match (&source.pypi, &source.file, &source.url) {
-        (Some(project), Some(file), _) => Source::pypi(project, &install.version.to_string(), file),
-        (_, _, Some(url)) => Source::url(url),
-        // Descriptor::check has seen to it that one of the two is there.
-        _ => Source::url(""),
-    }
-}
-
-fn unpack_into(
-    archive: &Utf8Path,
-    source: &InstallSource,
-    staging: &Utf8Path,
-) -> Result<(), RuntimeError> {
-    let name = source.file.as_deref().or(source.url.as_deref()).unwrap_or_default();
-    if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
-        unpack::unpack_tgz(archive, staging)?;
-    } else {
-        unpack::unpack_zip(archive, staging)?;
-    }
-    Ok(())
+/// [`Descriptor`]s without it are not accepted.
+fn pinned(source: &Source) -> Sha256 {
+    source.sha256.unwrap_or_else(|| Sha256::of(b""))
 }
 
 fn make_executable(path: &Utf8Path) -> Result<(), RuntimeError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
-            .map_err(|source| RuntimeError::Read { path: path.to_string(), source })?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).map_err(
+            |source| RuntimeError::Read {
+                path: path.to_string(),
+                source,
+            },
+        )?;
     }
     #[cfg(not(unix))]
     let _ = path;

@@ -37,14 +37,18 @@ pub fn executable(
         return Ok(Some((path, Found::Variable(variable))));
     }
     if let Some(path) = places.configured.get(&entry.name) {
-        let path = named(path.as_str(), &format!("the configuration ([paths] {})", entry.name))?;
+        let path = named(
+            path.as_str(),
+            &format!("the configuration ([paths] {})", entry.name),
+        )?;
         return Ok(Some((path, Found::Config)));
     }
     let descriptor = describe(entry, None)?;
     for name in &descriptor.executables {
         if let Ok(path) = which::which(name) {
-            let path = Utf8PathBuf::from_path_buf(path)
-                .map_err(|path| RuntimeError::NotUtf8 { path: path.display().to_string() })?;
+            let path = Utf8PathBuf::from_path_buf(path).map_err(|path| RuntimeError::NotUtf8 {
+                path: path.display().to_string(),
+            })?;
             return Ok(Some((path, Found::Path)));
         }
     }
@@ -56,7 +60,9 @@ pub fn executable(
 /// # Errors
 /// As [`executable`], and what probing finds wrong.
 pub fn runtime(entry: &Entry, places: &Places<'_>) -> Result<Option<Runtime>, RuntimeError> {
-    let Some((path, found)) = executable(entry, places)? else { return Ok(None) };
+    let Some((path, found)) = executable(entry, places)? else {
+        return Ok(None);
+    };
     ready(entry, path, found, places.store).map(Some)
 }
 
@@ -76,7 +82,15 @@ pub fn ready(
     let cache = store.cache_dir(&descriptor.name)?;
     let needs = needs(&executable);
     let script = is_script(&executable);
-    Ok(Runtime { descriptor, executable, found, version, cache, needs, script })
+    Ok(Runtime {
+        descriptor,
+        executable,
+        found,
+        version,
+        cache,
+        needs,
+        script,
+    })
 }
 
 fn is_script(executable: &Utf8Path) -> bool {
@@ -88,7 +102,9 @@ fn is_script(executable: &Utf8Path) -> bool {
 
 /// The executable as named and as it really is, and `lib` beside its `bin`.
 fn needs(executable: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let real = executable.canonicalize_utf8().unwrap_or_else(|_| executable.to_owned());
+    let real = executable
+        .canonicalize_utf8()
+        .unwrap_or_else(|_| executable.to_owned());
     let mut paths = vec![executable.to_owned()];
     if let Some(folder) = real.parent()
         && folder.ends_with("bin")
@@ -106,14 +122,23 @@ fn describe(
     entry: &Entry,
     version: Option<&semver::Version>,
 ) -> Result<super::Descriptor, RuntimeError> {
-    entry.source.for_version(version).map_err(|message| RuntimeError::Descriptor {
-        path: entry.file.clone().unwrap_or_else(|| format!("built-in {}.toml", entry.name)),
-        message,
-    })
+    entry
+        .text
+        .for_version(version)
+        .map_err(|message| RuntimeError::Descriptor {
+            path: entry
+                .file
+                .clone()
+                .unwrap_or_else(|| format!("built-in {}.toml", entry.name)),
+            message,
+        })
 }
 
 fn named(path: &str, from: &str) -> Result<Utf8PathBuf, RuntimeError> {
-    let bad = || RuntimeError::BadOverride { from: from.to_owned(), path: path.to_owned() };
+    let bad = || RuntimeError::BadOverride {
+        from: from.to_owned(),
+        path: path.to_owned(),
+    };
     // `which` checks that it is a file with the right to execute, and finds plain names on PATH.
     let found = which::which(path).map_err(|_| bad())?;
     let found = Utf8PathBuf::from_path_buf(found).map_err(|_| bad())?;

@@ -109,9 +109,19 @@ mod tests {
 
     #[test]
     fn versions_are_found_in_every_spelling() {
-        let find = |line: &str| line.split_whitespace().find_map(parse).map(|v| v.to_string());
-        assert_eq!(find("wasmtime 49.0.3 (f96eabaa1 2026-10-14)").as_deref(), Some("49.0.3"));
-        assert_eq!(find("/usr/bin/wasmedge version 0.17.1").as_deref(), Some("0.17.1"));
+        let find = |line: &str| {
+            line.split_whitespace()
+                .find_map(parse)
+                .map(|v| v.to_string())
+        };
+        assert_eq!(
+            find("wasmtime 49.0.3 (f96eabaa1 2026-10-14)").as_deref(),
+            Some("49.0.3")
+        );
+        assert_eq!(
+            find("/usr/bin/wasmedge version 0.17.1").as_deref(),
+            Some("0.17.1")
+        );
         assert_eq!(find("v20.20.2").as_deref(), Some("20.20.2"));
         assert_eq!(find("dev"), None);
     }

@@ -100,7 +100,10 @@ impl Template {
 /// Fills every template of a list.
 #[must_use]
 pub fn fill_all(templates: &[Template], values: &[(&str, &str)]) -> Vec<String> {
-    templates.iter().map(|template| template.fill(values)).collect()
+    templates
+        .iter()
+        .map(|template| template.fill(values))
+        .collect()
 }
 
 impl<'de> Deserialize<'de> for Template {
@@ -138,9 +141,18 @@ mod tests {
 
     #[test]
     fn broken_templates_say_what_is_wrong() {
-        assert_eq!(Template::parse("{host").unwrap_err(), "`{` is never closed in `{host`");
-        assert_eq!(Template::parse("a}").unwrap_err(), "`}` closes nothing in `a}`");
-        assert_eq!(Template::parse("{}").unwrap_err(), "a placeholder without a name in `{}`");
+        assert_eq!(
+            Template::parse("{host").unwrap_err(),
+            "`{` is never closed in `{host`"
+        );
+        assert_eq!(
+            Template::parse("a}").unwrap_err(),
+            "`}` closes nothing in `a}`"
+        );
+        assert_eq!(
+            Template::parse("{}").unwrap_err(),
+            "a placeholder without a name in `{}`"
+        );
         assert_eq!(
             Template::parse("{a b}").unwrap_err(),
             "` ` cannot stand in a placeholder's name (in `{a b}`)"

@@ -26,4 +26,3 @@ pub struct Placed {
     pub to: Utf8PathBuf,
     pub access: Access,
 }
-

@@ -208,9 +208,15 @@ impl Store {
         self.folder("downloads")
     }
 
+    /// Where the entry of that name is, or would be. The name has to be one that
+    /// [`Self::get_or_create`] accepts.
+    pub fn place(&self, kind: Kind, key: &str) -> Utf8PathBuf {
+        self.root.join(kind.folder()).join(key)
+    }
+
     fn entry(&self, kind: Kind, key: &str) -> Result<Utf8PathBuf, StoreError> {
         check_name(key)?;
-        Ok(self.root.join(kind.folder()).join(key))
+        Ok(self.place(kind, key))
     }
 
     /// Takes the lock of that name; `what` says what another owner is busy with.

@@ -66,10 +66,16 @@ pub fn script(plan: &Plan) -> Vec<String> {
         }
     }
     let mut command = vec!["env".to_owned(), "-i".to_owned()];
-    command.extend(plan.env.iter().map(|(name, value)| format!("{name}={value}")));
+    command.extend(
+        plan.env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
     command.push(plan.program.to_string());
     command.extend(plan.args.iter().cloned());
-    lines.push(join(&command.iter().map(String::as_str).collect::<Vec<_>>()));
+    lines.push(join(
+        &command.iter().map(String::as_str).collect::<Vec<_>>(),
+    ));
     if let Some(scratch) = &plan.scratch {
         lines.push(join(&["rm", "-rf", scratch.root.as_str()]));
     }

@@ -56,6 +56,13 @@ pub fn note(text: &str) {
     }
 }
 
+/// Prints `pyw: TEXT` on stderr if more than usual was asked for.
+pub fn verbose(text: &str) {
+    if VERBOSITY.load(Ordering::Relaxed) == Verbosity::Verbose as u8 {
+        note(text);
+    }
+}
+
 /// One operation that may take long. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Progress {

@@ -42,7 +42,10 @@ pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
 mod tests {
     #[test]
     fn columns_line_up() {
-        let rows = vec![vec!["a".into(), "bb".into()], vec!["größer".into(), "c".into()]];
+        let rows = vec![
+            vec!["a".into(), "bb".into()],
+            vec!["größer".into(), "c".into()],
+        ];
         let text = super::render(&["x", "y"], &rows);
         let text = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(text, "x       y\na       bb\ngrößer  c\n");

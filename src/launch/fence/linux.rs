@@ -28,9 +28,16 @@ pub fn abilities() -> Fence {
     };
     // What a dynamically linked program needs to start. A folder that isn't there is left out
     // when the rules are made.
-    let system = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"]
-        .map(Utf8PathBuf::from)
-        .into();
+    let system = [
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/etc/ld.so.cache",
+    ]
+    .map(Utf8PathBuf::from)
+    .into();
     Fence { paths, system }
 }
 
@@ -40,7 +47,9 @@ fn ruleset() -> Result<RulesetCreated, String> {
         .handle_access(AccessFs::from_all(HANDLED))
         .and_then(Ruleset::create)
         .map_err(|e| {
-            format!("this kernel has no Landlock of Linux 6.2 or newer, or it is switched off ({e})")
+            format!(
+                "this kernel has no Landlock of Linux 6.2 or newer, or it is switched off ({e})"
+            )
         })
 }
 
@@ -101,6 +110,12 @@ fn add(
     let is_file = std::fs::metadata(path).map_err(|e| place(&e))?.is_file()
         || !std::fs::metadata(path).map_err(|e| place(&e))?.is_dir();
     // Rights on the contents of a folder cannot be given for a file.
-    let rights = if is_file { rights & AccessFs::from_file(HANDLED) } else { rights };
-    rules.add_rule(PathBeneath::new(file, rights)).map_err(|e| place(&e))
+    let rights = if is_file {
+        rights & AccessFs::from_file(HANDLED)
+    } else {
+        rights
+    };
+    rules
+        .add_rule(PathBeneath::new(file, rights))
+        .map_err(|e| place(&e))
 }

@@ -6,7 +6,10 @@ use crate::plan::{Abilities, Confinement, Fence};
 #[must_use]
 pub fn abilities() -> Fence {
     let why = format!("pyw has no fence on {} yet", std::env::consts::OS);
-    Fence { paths: Abilities::Missing(why), system: Vec::new() }
+    Fence {
+        paths: Abilities::Missing(why),
+        system: Vec::new(),
+    }
 }
 
 /// Never made: the planner asks for no confinement where there is none.

@@ -20,7 +20,10 @@ pub fn exec(plan: &Plan) -> LaunchError {
 /// # Errors
 /// It cannot be started; time ran out; it crashed.
 pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
-    let wait = |source| LaunchError::Wait { program: plan.program.clone(), source };
+    let wait = |source| LaunchError::Wait {
+        program: plan.program.clone(),
+        source,
+    };
     let start = Instant::now();
     let mut child = spawn(command(plan), plan)?;
     let status = match plan.watch.timeout {
@@ -47,9 +50,15 @@ pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
 pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
     if plan.fence.is_some() {
         let reason = "this system has no fence".to_owned();
-        return Err(LaunchError::Fence { program: plan.program.clone(), reason });
+        return Err(LaunchError::Fence {
+            program: plan.program.clone(),
+            reason,
+        });
     }
-    command.spawn().map_err(|source| LaunchError::Start { program: plan.program.clone(), source })
+    command.spawn().map_err(|source| LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    })
 }
 
 /// Nothing to do: the caller falls back on a code.

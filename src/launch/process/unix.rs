@@ -21,11 +21,19 @@ pub fn exec(plan: &Plan) -> LaunchError {
     if let Some(confinement) = &plan.fence {
         match fence::Prepared::new(confinement).and_then(|fence| fence.enforce()) {
             Ok(()) => {}
-            Err(reason) => return LaunchError::Fence { program: plan.program.clone(), reason },
+            Err(reason) => {
+                return LaunchError::Fence {
+                    program: plan.program.clone(),
+                    reason,
+                };
+            }
         }
     }
     let source = command(plan).exec();
-    LaunchError::Start { program: plan.program.clone(), source }
+    LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    }
 }
 
 /// Starts the runtime and waits for its end, passing signals on.
@@ -33,7 +41,10 @@ pub fn exec(plan: &Plan) -> LaunchError {
 /// # Errors
 /// It cannot be started or confined; time ran out; it crashed.
 pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
-    let wait = |source| LaunchError::Wait { program: plan.program.clone(), source };
+    let wait = |source| LaunchError::Wait {
+        program: plan.program.clone(),
+        source,
+    };
     let (mut events, sender) = UnixStream::pair().map_err(wait)?;
     listen(&sender).map_err(wait)?;
     let start = Instant::now();
@@ -91,8 +102,15 @@ pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
 
 /// Faults of the runtime's own; other signals came from somewhere else.
 fn crash(signal: i32) -> bool {
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS]
-        .contains(&signal)
+    [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGABRT,
+        libc::SIGSYS,
+    ]
+    .contains(&signal)
 }
 
 /// Starts a command inside the plan's fence.
@@ -101,8 +119,10 @@ fn crash(signal: i32) -> bool {
 /// It cannot be started or confined.
 pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
     let fenced = plan.fence.as_ref().map(fence::Prepared::new).transpose();
-    let fenced = fenced
-        .map_err(|reason| LaunchError::Fence { program: plan.program.clone(), reason })?;
+    let fenced = fenced.map_err(|reason| LaunchError::Fence {
+        program: plan.program.clone(),
+        reason,
+    })?;
     let mut fenced = fenced;
     // SAFETY: between fork and exec only system calls are made, on values prepared before; pyw
     // has no other thread at this point whose lock the child could miss.
@@ -115,7 +135,10 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
             }
         });
     }
-    command.spawn().map_err(|source| LaunchError::Start { program: plan.program.clone(), source })
+    command.spawn().map_err(|source| LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    })
 }
 
 /// A pyw that is killed takes the runtime along: nobody would be left to hold the limits.
