@@ -250,7 +250,8 @@ impl Descriptor {
         if self.executables.is_empty() {
             return Err("`executables` is empty".into());
         }
-        let lists: [(&str, Option<&Vec<Template>>, &[&str]); 9] = [
+        type Place<'a> = (&'a str, Option<&'a Vec<Template>>, &'a [&'a str]);
+        let lists: [Place<'_>; 9] = [
             ("command.first", Some(&self.command.first), &["cache"]),
             ("command.module", Some(&self.command.module), &["module"]),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
