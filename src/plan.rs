@@ -172,6 +172,19 @@ impl Planner<'_> {
         args.extend(descriptor.command.separator.iter().cloned());
         args.extend(self.sandbox.args.iter().cloned());
 
+        if let Abilities::Missing(why) = &self.context.fence.paths
+            && descriptor.mount.escapes
+        {
+            let choices = self.others(|d| !d.mount.escapes);
+            self.refuse(
+                "confinement to the mounts",
+                format!(
+                    "guests of {} can leave them, and the fence can't help: {why}",
+                    descriptor.name
+                ),
+                choices,
+            );
+        }
         if fenced && runtime.script {
             self.refuse(
                 "confinement of the runtime",
@@ -338,13 +351,13 @@ impl Planner<'_> {
             Abilities::Available(layer) => Some(layer.clone()),
             Abilities::Missing(_) => None,
         };
-        let own_read = descriptor.mount.read.is_some() && !descriptor.mount.read_leaks;
+        let own_read = descriptor.holds_read_only();
         let by = match (mount.access, own_read, layer) {
             (Access::Write, _, Some(layer)) => format!("{name}, {layer}"),
             (Access::Write, _, None) => name.clone(),
             (Access::Read, true, Some(layer)) => format!("{name}, {layer}"),
             (Access::Read, true, None) => name.clone(),
-            (Access::Read, false, Some(layer)) => format!("{layer} ({name} cannot by itself)"),
+            (Access::Read, false, Some(layer)) => format!("{layer} ({name} alone does not)"),
             (Access::Read, false, None) if self.context.accept_writable => {
                 "nobody: writable, as you accepted".to_owned()
             }
@@ -382,7 +395,7 @@ impl Planner<'_> {
             Abilities::Missing(why) => why.clone(),
             Abilities::Available(_) => String::new(),
         };
-        let mut choices = self.others(|d| d.mount.read.is_some() && !d.mount.read_leaks);
+        let mut choices = self.others(Descriptor::holds_read_only);
         if mount.purpose == Purpose::Grant {
             choices.push(format!("grant it for writing: --mount {}:rw", mount.host));
         }
@@ -400,7 +413,7 @@ impl Planner<'_> {
 
     /// The host path as it can stand on the command line: itself, or a private link to it.
     fn spell(&mut self, host: &Utf8Path) -> String {
-        let excluded = &self.context.runtime.descriptor.mount.host_excludes;
+        let excluded = self.context.runtime.descriptor.mount.host_excludes.clone();
         if !excluded
             .iter()
             .any(|bad| host.as_str().contains(bad.as_str()))
@@ -410,7 +423,19 @@ impl Planner<'_> {
         let Some(scratch) = &self.sandbox.scratch else {
             return host.to_string();
         };
-        let link = scratch.root.join(format!("link-{}", self.links.len()));
+        let root = scratch.root.clone();
+        if let Some(bad) = excluded
+            .iter()
+            .find(|bad| root.as_str().contains(bad.as_str()))
+        {
+            let reason = format!("{bad} stands in {root} too, where a link to it would be made");
+            self.refuse(
+                &format!("mounting {host}"),
+                reason,
+                vec!["name a temporary folder without it: TMPDIR".into()],
+            );
+        }
+        let link = root.join(format!("link-{}", self.links.len()));
         self.links.push((link.clone(), host.to_owned()));
         // The trailing `/.` makes runtimes that look at the link itself follow it.
         format!("{link}/.")
@@ -418,12 +443,7 @@ impl Planner<'_> {
 
     fn env(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
-        let Some(templates) = descriptor.env.set.clone() else {
-            let choices = self.others(|d| d.env.set.is_some());
-            let name = descriptor.name.clone();
-            self.refuse("an environment", format!("{name} cannot set one"), choices);
-            return Vec::new();
-        };
+        let templates = descriptor.env.set.clone();
         let trims = descriptor.env.trims;
         let mut args = Vec::new();
         let mut late = BTreeMap::new();

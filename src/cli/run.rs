@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
 use super::split::Split;
+use camino::Utf8Path;
+
 use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
@@ -15,7 +17,7 @@ use crate::plan::Plan;
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_duration, parse_size};
-use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Terminals, env};
+use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Sandbox, Terminals, env};
 use crate::ui::{dry_run, progress};
 
 /// Runs a program, and ends with its code.
@@ -49,8 +51,61 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         interpreter.info.version,
         interpreter.key,
     ));
+    warm(&context, &runtime, &interpreter)?;
     let outcome = launch::run(&plan)?;
     Ok(launch::finish(outcome))
+}
+
+/// Has the runtime compile the module before the program runs, where it never did: that takes
+/// some seconds, which a user wants to see.
+fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Result<(), Error> {
+    if !runtime.descriptor.command.compiles {
+        return Ok(());
+    }
+    let module = interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
+    let mark = runtime.cache.join(compiled_mark(runtime, &module));
+    if mark.exists() {
+        return Ok(());
+    }
+    let what = format!(
+        "{} compiles CPython {}, once",
+        runtime.label(),
+        interpreter.info.version
+    );
+    let spinner = progress::Progress::spinner(&what);
+    let sandbox = Sandbox {
+        // Answered before anything is read.
+        args: vec!["-V".to_owned()],
+        env: BTreeMap::new(),
+        start: None,
+        mounts: Vec::new(),
+        network: Network::None,
+        limits: Limits::default(),
+        terminals: Terminals::default(),
+        scratch: None,
+    };
+    let plan = context.plan(&sandbox, runtime, &module, 0, false)?;
+    // A failure will be met again, and told, when the program itself is run.
+    if launch::capture(&plan, &|| {}).is_ok() {
+        let _ = std::fs::write(&mark, b"");
+    }
+    drop(spinner);
+    Ok(())
+}
+
+/// Names a module and the build of the runtime, by what can be seen without reading either.
+fn compiled_mark(runtime: &Runtime, module: &Utf8Path) -> String {
+    let seen = |path: &Utf8Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    let text = format!(
+        "{module} {:?} {:?}",
+        runtime.version,
+        seen(&runtime.executable)
+    );
+    let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
+    format!(".compiled-{}", &hash[..16])
 }
 
 /// The first runtime that can hold the sandbox.

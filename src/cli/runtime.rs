@@ -128,7 +128,7 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
 
 /// Who keeps read-only mounts read-only.
 fn read_only(descriptor: &Descriptor, context: &Context) -> &'static str {
-    let own = descriptor.mount.read.is_some() && !descriptor.mount.read_leaks;
+    let own = descriptor.holds_read_only();
     let fence = matches!(context.fence.paths, Abilities::Available(_));
     match (own, fence) {
         (true, true) => "both",

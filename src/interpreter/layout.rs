@@ -40,15 +40,15 @@ pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
         .file_stem()
         .unwrap_or("python")
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || ".-_".contains(c) {
-                c
-            } else {
-                '_'
-            }
+        .map(|c| match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() || ".-_+".contains(c) => c,
+            _ => '_',
         })
         .take(60)
         .collect();
+    // The store takes no name that begins with a dot.
+    let stem = stem.trim_start_matches('.');
+    let stem = if stem.is_empty() { "python" } else { stem };
     Ok(format!("{stem}-{}-{FORMAT}", &hash[..16]))
 }
 
