@@ -15,6 +15,7 @@
 //! All locks are the operating system's and end with their owner, so a process killed at any
 //! point leaves nothing to repair: only folders in `staging` that the next builder sweeps away.
 
+mod cause;
 mod error;
 pub mod fetch;
 pub mod hash;
