@@ -582,7 +582,7 @@ impl Planner<'_> {
             .folders
             .extend(channel.map(|mount| mount.host.clone()));
         scratch.links.clone_from(&self.links);
-        Some(scratch)
+        (!scratch.is_empty()).then_some(scratch)
     }
 }
 

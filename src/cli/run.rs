@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
 use super::split::Split;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
@@ -17,7 +17,8 @@ use crate::plan::Plan;
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_duration, parse_size};
-use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Sandbox, Terminals, env};
+use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env};
+use crate::store::{Kind, Store, StoreError};
 use crate::ui::{dry_run, progress};
 
 /// Runs a program, and ends with its code.
@@ -116,7 +117,10 @@ fn choose(
     accept_writable: bool,
 ) -> Result<(Runtime, Plan), Error> {
     let scratch = launch::scratch::choose();
-    let sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
+    let mut sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
+    if !request.private_tmp {
+        keep_root(&mut sandbox, &context.store)?;
+    }
     let mut first_error = None;
     for runtime in context.candidates()? {
         let module =
@@ -134,6 +138,39 @@ fn choose(
     Err(first_error.unwrap_or(Error::Internal {
         message: "no runtime to choose from".into(),
     }))
+}
+
+/// Takes the skeleton of `/` from the store instead of making it for this run, so that nothing
+/// is left to remove and pyw can become the runtime.
+fn keep_root(sandbox: &mut Sandbox, store: &Store) -> Result<(), Error> {
+    let Some(scratch) = &mut sandbox.scratch else {
+        return Ok(());
+    };
+    let root = sandbox
+        .mounts
+        .iter_mut()
+        .find(|mount| mount.purpose == Purpose::Root);
+    let Some(root) = root else { return Ok(()) };
+    let inside = |path: &Utf8PathBuf| path.strip_prefix(&root.host).ok().map(Utf8Path::to_owned);
+    let folders: Vec<Utf8PathBuf> = scratch.folders.iter().filter_map(inside).collect();
+    let files: Vec<Utf8PathBuf> = scratch.files.iter().filter_map(inside).collect();
+    let key = crate::store::hash::Sha256::of(format!("{folders:?}{files:?}").as_bytes());
+    let kept = store.get_or_create::<StoreError>(Kind::Root, &key.to_string(), |staging| {
+        for folder in &folders {
+            let path = staging.join(folder);
+            std::fs::create_dir_all(&path)
+                .map_err(|e| StoreError::io("make the folder", &path, e))?;
+        }
+        for file in &files {
+            let path = staging.join(file);
+            std::fs::write(&path, b"").map_err(|e| StoreError::io("write", &path, e))?;
+        }
+        Ok(())
+    })?;
+    let old = std::mem::replace(&mut root.host, kept);
+    scratch.folders.retain(|path| !path.starts_with(&old));
+    scratch.files.retain(|path| !path.starts_with(&old));
+    Ok(())
 }
 
 /// What the command line says about settings.

@@ -474,6 +474,11 @@ impl Builder<'_> {
 
     fn skeleton(&mut self, host: &Utf8Path) {
         self.scratch.folders.push(host.to_owned());
+        if !self.request.private_tmp {
+            // No /dev of its own is mounted then; this one can be read, not written.
+            self.scratch.folders.push(host.join("dev"));
+            self.scratch.files.push(host.join("dev/null"));
+        }
         // A mount that is spelt with `..` leads to a place that another one leads to as well.
         for mount in self.mounts.iter().filter(|m| !m.guest.contains("/..")) {
             self.scratch
