@@ -29,7 +29,15 @@ pub fn exec(plan: &Plan) -> LaunchError {
             }
         }
     }
-    let source = command(plan).exec();
+    let mut command = command(plan);
+    // SAFETY: one system call between here and exec.
+    unsafe {
+        command.pre_exec(|| {
+            ignore_sigpipe();
+            Ok(())
+        });
+    }
+    let source = command.exec();
     LaunchError::Start {
         program: plan.program.clone(),
         source,
@@ -129,6 +137,7 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
     unsafe {
         command.pre_exec(move || {
             die_with_parent()?;
+            ignore_sigpipe();
             match fenced.take() {
                 Some(fence) => fence.enforce().map_err(std::io::Error::other),
                 None => Ok(()),
@@ -139,6 +148,13 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
         program: plan.program.clone(),
         source,
     })
+}
+
+/// As CPython does at its start: a program whose output nobody reads gets an error that it can
+/// handle, and its runtime isn't killed.
+fn ignore_sigpipe() {
+    // SAFETY: a plain call on this process.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
 /// A pyw that is killed takes the runtime along: nobody would be left to hold the limits.
