@@ -5,7 +5,7 @@
 //! path. A home directory and what lies above it are never granted unless they are named: of such
 //! a folder the guest gets a stand-in that holds the script and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
@@ -41,8 +41,10 @@ pub fn sandbox(
         },
         mounts: Vec::new(),
         stands_in: BTreeMap::new(),
+        files_at: BTreeSet::new(),
     };
     builder.asked()?;
+    builder.files_at = builder.stands_in.keys().cloned().collect();
     let script = builder.script()?;
     let cwd = builder.cwd()?;
     builder.drop_covered();
@@ -107,6 +109,8 @@ struct Builder<'a> {
     mounts: Vec<Mount>,
     /// Guest folders that are private stand-ins, with their folders in the scratch.
     stands_in: BTreeMap<String, Utf8PathBuf>,
+    /// Those of them that hold files which the user mounted.
+    files_at: BTreeSet<String>,
 }
 
 impl Builder<'_> {
@@ -116,6 +120,28 @@ impl Builder<'_> {
 
     fn at(&self, guest: &str) -> Option<&Mount> {
         self.mounts.iter().find(|m| m.guest == guest)
+    }
+
+    /// A folder of the host can't appear where single files were mounted: the files would be all
+    /// that there is.
+    fn not_where_files_are(&self, host: &Utf8Path, guest: &str) -> Result<(), RequestError> {
+        if !self.files_at.contains(guest) {
+            return Ok(());
+        }
+        let file = self
+            .scratch
+            .placed
+            .iter()
+            .find(|p| p.to.parent() == Some(&self.stands_in[guest]));
+        let from = file.map_or_else(|| host.to_owned(), |placed| placed.from.clone());
+        Err(RequestError::FileInFolder {
+            guest: format!(
+                "{guest}/{}",
+                file.and_then(|p| p.to.file_name()).unwrap_or_default()
+            ),
+            file: from,
+            folder: host.to_owned(),
+        })
     }
 
     /// Whether the guest sees this host path at its own place through a mount that is there.
@@ -272,7 +298,7 @@ impl Builder<'_> {
                     path: written.clone(),
                 });
             }
-            return Ok(self.program(&real, &real, written));
+            return self.program(&real, &real, written);
         }
         // Told here with the host's own words; inside, it would look like the sandbox's doing.
         std::fs::File::open(&real).map_err(script)?;
@@ -282,12 +308,17 @@ impl Builder<'_> {
             self.single(&real, &guest, Access::Read)?;
             return Ok(Some(guest));
         }
-        Ok(self.program(&folder, &real, written))
+        self.program(&folder, &real, written)
     }
 
     /// Grants `folder` and tells how the guest has to spell `real`, which lies in it: as it was
     /// written where that can be, so that `__file__` and tracebacks are what they are natively.
-    fn program(&mut self, folder: &Utf8Path, real: &Utf8Path, written: &str) -> Option<String> {
+    fn program(
+        &mut self,
+        folder: &Utf8Path,
+        real: &Utf8Path,
+        written: &str,
+    ) -> Result<Option<String>, RequestError> {
         let joined = self.request.caller_cwd.join(written);
         let (typed_folder, as_typed) = if folder == real {
             (joined.as_path(), true)
@@ -298,8 +329,8 @@ impl Builder<'_> {
         };
         // A link that points out of its folder is not followed in a sandbox.
         if !as_typed || !cfg!(unix) {
-            self.show(folder, guest_path_of(folder));
-            return Some(guest_path_of(real));
+            self.show(folder, guest_path_of(folder))?;
+            return Ok(Some(guest_path_of(real)));
         }
         let up = typed_folder
             .components()
@@ -315,22 +346,32 @@ impl Builder<'_> {
                 purpose: Purpose::Grant,
             });
         }
-        self.show(folder, guest_path_of(typed_folder));
-        Some(joined.into_string())
+        self.show(folder, guest_path_of(typed_folder))?;
+        Ok(Some(joined.into_string()))
     }
 
     /// Grants a folder for reading at a guest path, unless something is there.
-    fn show(&mut self, host: &Utf8Path, guest: String) {
-        // What the user put there himself goes first.
-        if !self.sees(host) && self.at(&guest).is_none() {
-            let host = host.to_owned();
-            self.push(Mount {
-                host,
+    fn show(&mut self, host: &Utf8Path, guest: String) -> Result<(), RequestError> {
+        self.not_where_files_are(host, &guest)?;
+        if self.sees(host) {
+            return Ok(());
+        }
+        if let Some(other) = self.at(&guest) {
+            let first = other.host.clone();
+            let second = host.to_owned();
+            return Err(RequestError::SameGuest {
                 guest,
-                access: Access::Read,
-                purpose: Purpose::Grant,
+                first,
+                second,
             });
         }
+        self.push(Mount {
+            host: host.to_owned(),
+            guest,
+            access: Access::Read,
+            purpose: Purpose::Grant,
+        });
+        Ok(())
     }
 
     /// Grants the working directory, and answers with its guest path.
@@ -356,6 +397,7 @@ impl Builder<'_> {
                 }
             }
         };
+        self.not_where_files_are(&host, &guest)?;
         if self.sees(&host) || self.at(&guest).is_some() {
             return Ok(guest);
         }
