@@ -11,6 +11,7 @@ pub mod error;
 pub mod guest;
 pub mod interpreter;
 pub mod launch;
+pub mod package;
 pub mod plan;
 pub mod request;
 pub mod runtime;
