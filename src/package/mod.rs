@@ -3,6 +3,10 @@
 //! Resolving stands on one side (requirements, indexes, candidates, a [`name::PackageName`] with
 //! one version each), and installing on the other (wheels, environments, locks).
 
+pub mod entry_points;
 pub mod name;
+pub mod record;
+pub mod script;
+pub mod wheel;
 
 pub use name::{ExtraName, NameError, PackageName};
