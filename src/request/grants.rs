@@ -11,16 +11,19 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use super::{Program, Request, RequestError};
 use crate::interpreter::{Interpreter, parent};
+use crate::package::environment::{Environment, EnvironmentError};
 use crate::sandbox::mount::{covers, guest_path_of, normalize_guest};
 use crate::sandbox::{Access, Mount, MountSpec, Placed, Purpose, Sandbox, Scratch, Start};
 
 /// Builds the sandbox. `scratch` is the path of a folder that does not exist yet.
 ///
 /// # Errors
-/// The script or a mount's source does not exist; two grants contradict each other.
+/// The script or a mount's source does not exist; two grants contradict each other; no package
+/// has the command.
 pub fn sandbox(
     request: &Request,
     interpreter: &Interpreter,
+    environment: Option<&Environment>,
     scratch: &Utf8Path,
 ) -> Result<Sandbox, RequestError> {
     for text in request.args.iter().chain(&request.python_options) {
@@ -35,6 +38,7 @@ pub fn sandbox(
     let mut builder = Builder {
         request,
         library: interpreter.library_guest(),
+        packages: environment.map(|_| interpreter.site_guest()),
         scratch: Scratch {
             root: scratch.to_owned(),
             ..Scratch::default()
@@ -54,6 +58,9 @@ pub fn sandbox(
         access: Access::Read,
         purpose: Purpose::Interpreter,
     });
+    if let Some(environment) = environment {
+        builder.packages(environment, interpreter)?;
+    }
     builder.private();
     builder.root();
 
@@ -72,6 +79,15 @@ pub fn sandbox(
             args.push(path);
         }
         Program::Code(text) | Program::Module(text) => args.push(text.clone()),
+        Program::Command(name) => match environment {
+            Some(environment) => args.push(environment.command(name, interpreter)?),
+            None => {
+                return Err(RequestError::Packages(EnvironmentError::NoCommand {
+                    name: name.clone(),
+                    known: Vec::new(),
+                }));
+            }
+        },
         Program::Stdin => args.push("-".to_owned()),
         Program::Prompt => {}
     }
@@ -105,6 +121,8 @@ struct Builder<'a> {
     request: &'a Request,
     /// Where the interpreter's library goes.
     library: &'a str,
+    /// Where the packages go, if there are any.
+    packages: Option<String>,
     scratch: Scratch,
     mounts: Vec<Mount>,
     /// Guest folders that are private stand-ins, with their folders in the scratch.
@@ -212,7 +230,12 @@ impl Builder<'_> {
 
     /// Guest paths that pyw needs for itself.
     fn free(&self, guest: &str) -> Result<(), RequestError> {
-        if guest == self.library || covers("/.pyw", guest) || guest == "/dev" || guest == "/" {
+        if guest == self.library
+            || self.packages.as_deref() == Some(guest)
+            || covers("/.pyw", guest)
+            || guest == "/dev"
+            || guest == "/"
+        {
             return Err(RequestError::Reserved {
                 guest: guest.to_owned(),
             });
@@ -455,6 +478,32 @@ impl Builder<'_> {
                     })
             })
         });
+    }
+
+    /// The packages, below the library, where the interpreter looks for them. What they bring for
+    /// other folders gives way to what the user put there.
+    fn packages(
+        &mut self,
+        environment: &Environment,
+        interpreter: &Interpreter,
+    ) -> Result<(), RequestError> {
+        let commands = matches!(self.request.program, Program::Command(_));
+        let bin = interpreter.below_prefix("bin");
+        for mount in environment.mounts(interpreter, commands) {
+            match self.at(&mount.guest) {
+                None => self.push(mount),
+                // The program itself is in there.
+                Some(other) if mount.guest == bin => {
+                    return Err(RequestError::SameGuest {
+                        guest: bin,
+                        first: other.host.clone(),
+                        second: mount.host,
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// A writable `/tmp` of its own, and `/dev` with a `null` in it.

@@ -5,7 +5,7 @@
 //! it runs. The lock is passed on to the runtime, and through `exec`, so that an entry is in use
 //! until the runtime that was given it has ended, whatever becomes of pyw itself. Pruning takes the lock for itself alone, or leaves the entry.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -88,6 +88,30 @@ impl Store {
             folder,
             lock,
         }))
+    }
+
+    /// Takes all entries into use that hold one of these paths. Paths elsewhere need nothing.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub fn hold_all<'p>(
+        &self,
+        paths: impl IntoIterator<Item = &'p Utf8Path>,
+    ) -> Result<Vec<Use>, StoreError> {
+        let entries: BTreeSet<(Kind, &str)> = paths
+            .into_iter()
+            .filter_map(|path| {
+                let mut parts = path.strip_prefix(&self.root).ok()?.components();
+                let folder = parts.next()?.as_str();
+                let kind = Kind::ALL.into_iter().find(|kind| kind.folder() == folder)?;
+                Some((kind, parts.next()?.as_str()))
+            })
+            .collect();
+        let mut held = Vec::with_capacity(entries.len());
+        for (kind, key) in entries {
+            held.extend(self.hold(kind, key)?);
+        }
+        Ok(held)
     }
 
     /// When an entry was used last, or made if it never was.
@@ -288,6 +312,25 @@ mod tests {
         let pruned = store.prune(&[Kind::Wheel], Duration::ZERO, false).unwrap();
         assert_eq!(pruned.removed.len(), 1);
         assert!(store.hold(Kind::Wheel, "a").unwrap().is_none());
+    }
+
+    #[test]
+    fn entries_are_held_by_paths_in_them() {
+        let (_folder, store) = store();
+        let module = put(&store, Kind::Module, "m");
+        let wheel = put(&store, Kind::Wheel, "w");
+        let paths = [
+            module.join("file"),
+            wheel.clone(),
+            wheel.join("a/b"),
+            store.root().join("cache/x"),
+            store.root().join("wheels"),
+            "/elsewhere/modules/m".into(),
+        ];
+        let held = store.hold_all(paths.iter().map(|p| p.as_path())).unwrap();
+        let folders: Vec<_> = held.iter().map(|held| &held.folder).collect();
+        assert_eq!(folders, [&module, &wheel]);
+        assert_eq!(store.clear().unwrap().in_use.len(), 2);
     }
 
     #[test]
