@@ -212,6 +212,14 @@ impl Batch<'_> {
             let Err(reason) = result else {
                 return Ok(());
             };
+            // The guest can only say it in words, and in those of its own C library.
+            if reason.contains("No space left on device") {
+                return Err(BytecodeError::Store(StoreError::io(
+                    "byte-compiling in",
+                    self.tree,
+                    std::io::ErrorKind::StorageFull.into(),
+                )));
+            }
             let done = done.into_inner();
             deaths_at_once = if done == 0 { deaths_at_once + 1 } else { 0 };
             // Twice without having done anything, it is not the module's fault.

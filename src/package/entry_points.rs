@@ -39,9 +39,8 @@ pub fn parse(text: &str) -> Result<Vec<EntryPoint>, String> {
             "gui_scripts" => true,
             _ => continue,
         };
-        let entry = parse_line(line, gui).ok_or_else(|| {
-            format!("its entry point {line:?} is not `NAME = MODULE:ATTRIBUTE`")
-        })?;
+        let entry = parse_line(line, gui)
+            .ok_or_else(|| format!("its entry point {line:?} is not `NAME = MODULE:ATTRIBUTE`"))?;
         // As importlib.metadata and installers do, the last one of a name counts.
         found.retain(|other| other.name != entry.name);
         found.push(entry);
@@ -138,7 +137,10 @@ mod tests {
         )
         .unwrap();
         let names: Vec<_> = found.iter().map(|e| (e.name.as_str(), e.gui)).collect();
-        assert_eq!(names, [("black", false), ("blackd", false), ("win-dow", true)]);
+        assert_eq!(
+            names,
+            [("black", false), ("blackd", false), ("win-dow", true)]
+        );
         assert_eq!(found[0].module, "black.main");
         assert_eq!(
             found[0].script(),

@@ -130,7 +130,9 @@ pub enum EnvironmentError {
         known: Vec<String>,
     },
     /// A script that is not Python's.
-    #[error("the command `{name}` of {package} is not a Python script, and nothing else can run in the sandbox")]
+    #[error(
+        "the command `{name}` of {package} is not a Python script, and nothing else can run in the sandbox"
+    )]
     NotPython {
         /// The command.
         name: String,
@@ -191,9 +193,9 @@ impl EnvironmentError {
                 Some(format!("delete {entry}, and it is made again"))
             }
             Self::Wheel(error) => error.hint(),
-            Self::Bytecode(BytecodeError::Guest { .. }) => Some(
-                "see whether the interpreter runs at all: pyw -c 'print(1)'".into(),
-            ),
+            Self::Bytecode(BytecodeError::Guest { .. }) => {
+                Some("see whether the interpreter runs at all: pyw -c 'print(1)'".into())
+            }
             Self::Bytecode(BytecodeError::Store(error)) | Self::Store(error) => error.hint(),
         }
     }
@@ -236,6 +238,9 @@ pub fn find(
 /// The environment with these contents, made if need be: wheels are downloaded, verified, unpacked
 /// and byte-compiled as far as they are not in the store.
 ///
+/// Who is going to use it calls [`Store::reserve`] with its [`key`] first, so that it isn't pruned
+/// between this and its use.
+///
 /// # Errors
 /// A wheel cannot be had or is refused; two of them contradict each other; the interpreter does
 /// not run; the store cannot be written.
@@ -248,42 +253,29 @@ pub fn build(
 ) -> Result<Environment, EnvironmentError> {
     let key = key(contents, interpreter);
     let folder = store.get_or_create::<EnvironmentError>(Kind::Environment, &key, |staging| {
-        let (mut wheels, _held) = held_wheels(contents.wheels, store, fetcher)?;
+        // None of them may be pruned between the steps.
+        let mut held = Vec::new();
+        for wheel in contents.wheels {
+            held.push(store.reserve(Kind::Wheel, &wheel.key())?);
+        }
+        let mut wheels = wheel::provide(contents.wheels, store, fetcher)?;
         // Whatever the order in which they were named, the tree is the same.
         wheels.sort_by(|a, b| (&a.info.name, &a.key).cmp(&(&b.info.name, &b.key)));
-        let compiled = bytecode::provide(&wheels, interpreter, store, guest)?;
-        let mut held = Vec::new();
         for wheel in &wheels {
-            held.extend(store.hold(Kind::Bytecode, &bytecode::key(wheel, interpreter))?);
+            let key = bytecode::key(wheel, interpreter);
+            held.push(store.reserve(Kind::Bytecode, &key)?);
         }
+        let compiled = bytecode::provide(&wheels, interpreter, store, guest)?;
         let mut tree = Tree::default();
         for (wheel, compiled) in wheels.iter().zip(&compiled) {
             tree.wheel(wheel, compiled)?;
         }
         tree.interpreter(&interpreter.site(), &wheels);
-        tree.write(staging, contents)
+        tree.write(staging, contents)?;
+        drop(held);
+        Ok(())
     })?;
     Environment::open(&folder)
-}
-
-/// The wheels, none of which can be pruned before the answer is dropped.
-fn held_wheels(
-    wanted: &[WheelRef],
-    store: &Store,
-    fetcher: &Fetcher,
-) -> Result<(Vec<Wheel>, Vec<crate::store::usage::Use>), EnvironmentError> {
-    // Pruning may take a wheel away between the two steps, but not time and again.
-    for _ in 0..3 {
-        let wheels = wheel::provide(wanted, store, fetcher)?;
-        let mut held = Vec::with_capacity(wheels.len());
-        for wheel in &wheels {
-            held.extend(store.hold(Kind::Wheel, &wheel.key)?);
-        }
-        if held.len() == wheels.len() {
-            return Ok((wheels, held));
-        }
-    }
-    Ok((wheel::provide(wanted, store, fetcher)?, Vec::new()))
 }
 
 impl Environment {
@@ -368,7 +360,10 @@ fn is_python(script: &Utf8Path) -> bool {
     let Ok(bytes) = std::fs::read(script) else {
         return false;
     };
-    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let first = String::from_utf8_lossy(first);
     (first.starts_with("#!") && first.contains("python"))
         || script.extension().is_some_and(|ending| ending == "py")
@@ -410,7 +405,11 @@ impl Tree {
                 second: info.filename.clone(),
             });
         }
-        let sha256 = wheel.key.split('-').next().and_then(|text| text.parse().ok());
+        let sha256 = wheel
+            .key
+            .split('-')
+            .next()
+            .and_then(|text| text.parse().ok());
         self.info.packages.push(Package {
             name: info.name.clone(),
             version: info.version.clone(),
@@ -640,7 +639,10 @@ fn is_litter(path: &str) -> bool {
     };
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     !name.contains('/')
-        && !["py", "pyc", "pyi", "pyd", "so", "pth", "egg", "zip", "egg-link"].contains(&ending)
+        && ![
+            "py", "pyc", "pyi", "pyd", "so", "pth", "egg", "zip", "egg-link",
+        ]
+        .contains(&ending)
 }
 
 /// Whether two files are the same.

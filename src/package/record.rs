@@ -266,14 +266,14 @@ mod tests {
     #[test]
     fn wrong_lines_are_explained() {
         for (text, message) in [
-            (
-                "a,b",
-                "line 1 has not the three fields path, hash and size",
-            ),
+            ("a,b", "line 1 has not the three fields path, hash and size"),
             ("a,,\n\n,,", "line 3 names no file"),
             ("a,,x", "line 1 has \"x\" for a size"),
             ("a,,-1", "line 1 has \"-1\" for a size"),
-            ("a,md5=AAAA,", "line 1 has a hash by \"md5\", which is not sha256 or better"),
+            (
+                "a,md5=AAAA,",
+                "line 1 has a hash by \"md5\", which is not sha256 or better",
+            ),
             ("a,abc,", "line 1 has \"abc\" for a hash"),
             ("a,sha256=AAAA,", "line 1 has a sha256 of 3 bytes"),
             ("a,sha512=AAAA,", "line 1 has a sha512 of 3 bytes"),

@@ -529,12 +529,23 @@ mod tests {
 
     #[test]
     fn any_text_is_read_without_panic() {
-        let pieces = ["# /// script", "# ///", "#", "# a=1", "é", "", "# 日='", "\r"];
+        let pieces = [
+            "# /// script",
+            "# ///",
+            "#",
+            "# a=1",
+            "é",
+            "",
+            "# 日='",
+            "\r",
+        ];
         let mut state = 1_usize;
         for _ in 0..3000 {
             let mut text = String::new();
             for _ in 0..6 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 text.push_str(pieces[(state >> 33) % pieces.len()]);
                 text.push('\n');
             }

@@ -355,8 +355,7 @@ pub fn provide(
     fetcher: &Fetcher,
 ) -> Result<Vec<Wheel>, WheelError> {
     let keys: Vec<String> = wheels.iter().map(WheelRef::key).collect();
-    let by_key: HashMap<&str, &WheelRef> =
-        keys.iter().map(String::as_str).zip(wheels).collect();
+    let by_key: HashMap<&str, &WheelRef> = keys.iter().map(String::as_str).zip(wheels).collect();
     let folders = store.get_or_create_all::<WheelError>(Kind::Wheel, &keys, |tree, missing| {
         let progress = Progress::steps("preparing packages", missing.len() as u64);
         let next = AtomicUsize::new(0);
@@ -615,7 +614,9 @@ fn read_text(raw: &Utf8Path, path: &str, filename: &str) -> Result<String, Wheel
 
 /// RECORD itself, and what can only be made after it.
 fn goes_without_hash(path: &str, dist_info: &str) -> bool {
-    let inside = path.strip_prefix(dist_info).and_then(|p| p.strip_prefix('/'));
+    let inside = path
+        .strip_prefix(dist_info)
+        .and_then(|p| p.strip_prefix('/'));
     matches!(inside, Some("RECORD" | "RECORD.jws" | "RECORD.p7s"))
 }
 
@@ -821,9 +822,11 @@ fn spread(
     info: &mut Info,
 ) -> Result<(), WheelError> {
     // Most wheels are nothing but site-packages: one rename then does for all.
-    let plain = places
-        .iter()
-        .all(|(path, place)| place.as_ref().is_some_and(|(f, p)| *f == "site" && p == path));
+    let plain = places.iter().all(|(path, place)| {
+        place
+            .as_ref()
+            .is_some_and(|(f, p)| *f == "site" && p == path)
+    });
     let site = dest.join("site");
     if plain {
         std::fs::rename(raw, &site).map_err(|cause| StoreError::io("moving", raw, cause))?;

@@ -68,10 +68,20 @@ impl Store {
     /// # Errors
     /// The lock cannot be made, for another reason than that the store is read-only.
     pub fn hold(&self, kind: Kind, key: &str) -> Result<Option<Use>, StoreError> {
-        let folder = self.entry(kind, key)?;
-        if !folder.is_dir() {
+        if !self.entry(kind, key)?.is_dir() {
             return Ok(None);
         }
+        let held = self.reserve(kind, key)?;
+        Ok(held.folder.is_dir().then_some(held))
+    }
+
+    /// Takes an entry into use that may not be there yet, so that it stays from the moment at
+    /// which it is found or made.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub fn reserve(&self, kind: Kind, key: &str) -> Result<Use, StoreError> {
+        let folder = self.entry(kind, key)?;
         let lock = match self.open_use(kind, key) {
             Ok(file) => {
                 let path = self.use_file(kind, key);
@@ -84,10 +94,7 @@ impl Store {
             Err(StoreError::NotPermitted { .. }) => None,
             Err(error) => return Err(error),
         };
-        Ok(folder.is_dir().then_some(Use {
-            folder,
-            lock,
-        }))
+        Ok(Use { folder, lock })
     }
 
     /// Takes all entries into use that hold one of these paths. Paths elsewhere need nothing.
@@ -348,7 +355,10 @@ mod tests {
         let file = store.use_file(Kind::Root, "a");
         let file = File::options().write(true).open(file).unwrap();
         file.set_modified(old).unwrap();
-        assert_eq!(store.prune(&Kind::ALL, day, false).unwrap().removed.len(), 1);
+        assert_eq!(
+            store.prune(&Kind::ALL, day, false).unwrap().removed.len(),
+            1
+        );
     }
 
     #[test]
