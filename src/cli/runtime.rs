@@ -24,8 +24,8 @@ pub fn execute(command: RuntimeCommand, common: &Common) -> Result<ExitCode, Err
         ..Partial::default()
     })?;
     match command {
-        RuntimeCommand::List { format } => list(&context, format)?,
-        RuntimeCommand::Which { name, format } => which(&context, &name, format)?,
+        RuntimeCommand::List { output } => list(&context, output.format)?,
+        RuntimeCommand::Which { name, output } => which(&context, &name, output.format)?,
         RuntimeCommand::Install { name } => {
             let runtime = context.install(&name)?;
             anstream::println!("{} is at {}", runtime.label(), runtime.executable);
