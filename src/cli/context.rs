@@ -257,7 +257,9 @@ impl Context {
                     &importer,
                 )?,
                 Choice::Path(path) => {
-                    interpreter::convert::from_path(&self.cwd.join(path), &self.store, &importer)?
+                    // Without the `.` of `./python.wasm`, which would stand in messages.
+                    let path: Utf8PathBuf = self.cwd.join(path).components().collect();
+                    interpreter::convert::from_path(&path, &self.store, &importer)?
                 }
             },
         )
