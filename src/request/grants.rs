@@ -125,6 +125,14 @@ impl Builder<'_> {
             .any(|m| m.guest == guest_path_of(&m.host) && host.starts_with(&m.host))
     }
 
+    /// What a guest path is on the host, through the mounts that are there.
+    fn behind(&self, guest: &str) -> Option<Utf8PathBuf> {
+        let covering = self.mounts.iter().filter(|m| covers(&m.guest, guest));
+        let mount = covering.max_by_key(|m| m.guest.len())?;
+        let inside = guest.strip_prefix(mount.guest.as_str())?;
+        Some(mount.host.join(inside.trim_start_matches('/')))
+    }
+
     /// What the user named.
     fn asked(&mut self) -> Result<(), RequestError> {
         let mut seen: BTreeMap<(Utf8PathBuf, String), Access> = BTreeMap::new();
@@ -250,6 +258,13 @@ impl Builder<'_> {
         };
         no_nul("the script's name", written)?;
         let path = self.request.caller_cwd.join(written);
+        // Opening a pipe would wait for whoever writes into it, and a shell's `<(…)` is a name that
+        // leads to one, but to no path.
+        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            return Err(RequestError::ScriptKind {
+                path: written.clone(),
+            });
+        }
         let real = path
             .canonicalize_utf8()
             .map_err(|source| match source.kind() {
@@ -341,7 +356,11 @@ impl Builder<'_> {
                 self.request.caller_cwd.clone(),
             ),
             Some(guest) => {
-                if self.mounts.iter().any(|m| covers(&m.guest, guest)) {
+                if let Some(host) = self.behind(guest) {
+                    // What is made for this run is not there yet.
+                    if !host.starts_with(&self.scratch.root) && !host.is_dir() {
+                        return Err(RequestError::NoCwd { cwd: guest.clone() });
+                    }
                     return Ok(guest.clone());
                 }
                 // On Windows a guest path is not a host path; there it has to be in a mount.
