@@ -25,7 +25,7 @@ pub const INFO_FILE: &str = "pyw.json";
 /// The module inside an imported interpreter.
 pub const MODULE: &str = "bin/python.wasm";
 /// Changes whenever imports come out differently, so that older ones are not used.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What an interpreter says of itself, asked once when it is imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,14 +88,15 @@ impl Interpreter {
         })
     }
 
-    /// All imported interpreters, newest Python first. Ones whose record cannot be read are left
-    /// out: they are of another version of pyw.
+    /// All imported interpreters, newest Python first. Ones of another [`FORMAT`], or whose record
+    /// cannot be read, are left out: they are of another version of pyw.
     #[must_use]
     pub fn installed(store: &Store) -> Vec<Self> {
         let mut all: Vec<Self> = store
             .list(Kind::Interpreter)
             .unwrap_or_default()
             .iter()
+            .filter(|entry| entry.key.ends_with(&format!("-{FORMAT}")))
             .filter_map(|entry| Self::open(&entry.path).ok())
             .collect();
         all.sort_by_key(|i| {
