@@ -428,7 +428,7 @@ impl Planner<'_> {
             .iter()
             .find(|bad| root.as_str().contains(bad.as_str()))
         {
-            let reason = format!("{bad} stands in {root} too, where a link to it would be made");
+            let reason = format!("`{bad}` stands in {root} too, where a link to it would be made");
             self.refuse(
                 &format!("mounting {host}"),
                 reason,
