@@ -570,6 +570,11 @@ impl Planner<'_> {
         for mount in mounts {
             match mount.access {
                 Access::Read => out.read.push(mount.host.clone()),
+                // Its `null` is written, but no file is made beside it.
+                Access::Write if mount.guest == "/dev" && mount.purpose == Purpose::Private => {
+                    out.read.push(mount.host.clone());
+                    out.write.push(mount.host.join("null"));
+                }
                 Access::Write => out.write.push(mount.host.clone()),
             }
         }

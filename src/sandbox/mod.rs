@@ -52,6 +52,9 @@ pub struct Start {
     /// What `sys.argv[0]` shall be, where it isn't the path that the interpreter is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub argv0: Option<String>,
+    /// What `sys.path[0]` shall be, where the interpreter would find something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path0: Option<String>,
 }
 
 impl Start {
