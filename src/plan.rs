@@ -334,12 +334,13 @@ impl Planner<'_> {
         };
         for bad in &descriptor.mount.guest_excludes {
             if mount.guest.contains(bad.as_str()) {
-                let choices = self.others(|d| {
+                let mut choices = self.others(|d| {
                     !d.mount
                         .guest_excludes
                         .iter()
                         .any(|b| mount.guest.contains(b.as_str()))
                 });
+                choices.push(format!("use a folder without `{bad}` in its path"));
                 self.refuse(
                     &shown,
                     format!("{name} cannot spell a guest path with `{bad}`"),
