@@ -1,0 +1,48 @@
+//! A pseudo-terminal for the programs that want to talk to a person.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
+
+/// Both sides of a terminal of 80 × 24 characters.
+pub struct Terminal {
+    /// What the person sees and types.
+    pub ours: OwnedFd,
+    /// What the program is given.
+    pub program: OwnedFd,
+}
+
+impl Terminal {
+    pub fn open() -> io::Result<Self> {
+        let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+        // Not every system has a flag for it in `openpt`.
+        rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::pty::grantpt(&ours)?;
+        rustix::pty::unlockpt(&ours)?;
+        let name = rustix::pty::ptsname(&ours, Vec::new())?;
+        let program = rustix::fs::open(
+            name.as_c_str(),
+            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        rustix::termios::tcsetwinsize(
+            &program,
+            Winsize {
+                ws_row: 24,
+                ws_col: 80,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            },
+        )?;
+        Ok(Self { ours, program })
+    }
+
+    /// One of the program's standard streams.
+    pub fn program_side(&self) -> io::Result<Stdio> {
+        Ok(self.program.try_clone()?.into())
+    }
+}
