@@ -166,25 +166,24 @@ pub enum Step {
     Pause(u64),
 }
 
+/// A signal by its usual name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
 pub enum Signal {
-    SigInt,
-    SigTerm,
-    SigHup,
-    SigPipe,
-    SigKill,
+    #[serde(rename = "SIGHUP")]
+    Hup,
+    #[serde(rename = "SIGINT")]
+    Int,
+    #[serde(rename = "SIGTERM")]
+    Term,
 }
 
 impl Signal {
     pub fn number(self) -> i32 {
         use rustix::process::Signal as S;
         match self {
-            Self::SigInt => S::INT,
-            Self::SigTerm => S::TERM,
-            Self::SigHup => S::HUP,
-            Self::SigPipe => S::PIPE,
-            Self::SigKill => S::KILL,
+            Self::Hup => S::HUP,
+            Self::Int => S::INT,
+            Self::Term => S::TERM,
         }
         .as_raw()
     }

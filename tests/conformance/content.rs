@@ -58,7 +58,7 @@ impl Content {
 /// Decodes hexadecimal digits; blanks between bytes are for the reader.
 fn from_hex(text: &str) -> Result<Vec<u8>, String> {
     let digits: String = text.split_whitespace().collect();
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return Err(format!("not hexadecimal bytes: {text:?}"));
     }
     (0..digits.len())

@@ -47,8 +47,8 @@ impl Names {
 
 impl Place {
     /// Makes the directories and the case's files.
-    pub fn new(wher: Where, files: &BTreeMap<String, Entry>) -> Result<Self, String> {
-        let base = match wher {
+    pub fn new(place: Where, files: &BTreeMap<String, Entry>) -> Result<Self, String> {
+        let base = match place {
             Where::Target => PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             Where::Tmp => PathBuf::from("/tmp"),
         };

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, Signal};
 
 use crate::case::{Code, StdinIs, StdoutIs, Stream};
-use crate::terminal::Terminal;
+use crate::terminal::{Modes, Terminal};
 
 /// How a process is fed and treated while it runs.
 pub struct Script {
@@ -220,7 +220,9 @@ pub fn run(mut command: Command, script: Script, mark: &str) -> Result<Ran, Stri
 
     let (stdout, stderr) = (Capture::default(), Capture::default());
     let mut ours: Option<OwnedFd> = child.stdin.take().map(Into::into);
+    let mut modes = None;
     if let Some(terminal) = terminal {
+        modes = Some(Modes::of(&terminal).map_err(|e| e.to_string())?);
         drop(terminal.program);
         if on_terminal(Stream::Stdin) {
             ours = Some(terminal.ours.try_clone().map_err(|e| e.to_string())?);
@@ -286,6 +288,9 @@ pub fn run(mut command: Command, script: Script, mark: &str) -> Result<Ran, Stri
         if !left.is_empty() {
             troubles.push(format!("left processes behind: {}", left.join("; ")));
         }
+    }
+    if modes.is_some_and(|modes| modes.changed()) {
+        troubles.push("the terminal was left in another mode".to_owned());
     }
     for (name, capture) in [("stdout", &stdout), ("stderr", &stderr)] {
         let soon = Instant::now() + Duration::from_secs(5);

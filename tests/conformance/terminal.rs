@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
+use rustix::termios::{Winsize, tcgetattr};
 
 /// Both sides of a terminal of 80 × 24 characters.
 pub struct Terminal {
@@ -44,5 +44,31 @@ impl Terminal {
     /// One of the program's standard streams.
     pub fn program_side(&self) -> io::Result<Stdio> {
         Ok(self.program.try_clone()?.into())
+    }
+}
+
+/// A terminal's modes at one time: echo, line editing, signals.
+pub struct Modes {
+    terminal: OwnedFd,
+    then: String,
+}
+
+impl Modes {
+    pub fn of(terminal: &Terminal) -> io::Result<Self> {
+        let terminal = terminal.ours.try_clone()?;
+        let then = Self::now(&terminal)?;
+        Ok(Self { terminal, then })
+    }
+
+    pub fn changed(&self) -> bool {
+        Self::now(&self.terminal).is_ok_and(|now| now != self.then)
+    }
+
+    fn now(terminal: &OwnedFd) -> io::Result<String> {
+        let modes = tcgetattr(terminal)?;
+        Ok(format!(
+            "{:?} {:?} {:?}",
+            modes.input_modes, modes.output_modes, modes.local_modes
+        ))
     }
 }
