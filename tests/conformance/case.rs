@@ -173,6 +173,8 @@ pub enum Signal {
     Hup,
     #[serde(rename = "SIGINT")]
     Int,
+    #[serde(rename = "SIGQUIT")]
+    Quit,
     #[serde(rename = "SIGTERM")]
     Term,
 }
@@ -183,6 +185,7 @@ impl Signal {
         match self {
             Self::Hup => S::HUP,
             Self::Int => S::INT,
+            Self::Quit => S::QUIT,
             Self::Term => S::TERM,
         }
         .as_raw()

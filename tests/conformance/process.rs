@@ -9,10 +9,15 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::case::{Code, StdinIs, StdoutIs, Stream};
 use crate::terminal::{Modes, Terminal};
+
+const NO_CORE: Rlimit = Rlimit {
+    current: Some(0),
+    maximum: Some(0),
+};
 
 /// How a process is fed and treated while it runs.
 pub struct Script {
@@ -204,6 +209,8 @@ pub fn run(mut command: Command, script: Script, mark: &str) -> Result<Ran, Stri
     unsafe {
         command.pre_exec(move || {
             rustix::process::setsid()?;
+            // A core file would be a file left behind.
+            rustix::process::setrlimit(Resource::Core, NO_CORE)?;
             if let Some(terminal) = &controlling {
                 rustix::process::ioctl_tiocsctty(terminal)?;
             }
