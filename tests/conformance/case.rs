@@ -173,6 +173,8 @@ pub enum Signal {
     Hup,
     #[serde(rename = "SIGINT")]
     Int,
+    #[serde(rename = "SIGKILL")]
+    Kill,
     #[serde(rename = "SIGQUIT")]
     Quit,
     #[serde(rename = "SIGTERM")]
@@ -185,6 +187,7 @@ impl Signal {
         match self {
             Self::Hup => S::HUP,
             Self::Int => S::INT,
+            Self::Kill => S::KILL,
             Self::Quit => S::QUIT,
             Self::Term => S::TERM,
         }

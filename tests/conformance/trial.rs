@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::case::{Case, NativeSwitch, Step};
+use crate::case::{Case, Code, NativeSwitch, Signal, Step};
 use crate::content::excerpt;
 use crate::place::{Names, Place, Snapshot, changes};
 use crate::process::{Action, Script, run};
@@ -116,12 +116,15 @@ fn judge(
     let expected = place.expected(before, &case.after)?;
     let mut after = place.snapshot();
     if sandboxed {
-        wrong.extend(
-            place
-                .leftovers()
-                .iter()
-                .map(|path| format!("left {} behind", path.display())),
-        );
+        // Nobody tidies up after SIGKILL, but processes must not outlive it.
+        if case.code != Code::Signal(Signal::Kill) {
+            wrong.extend(
+                place
+                    .leftovers()
+                    .iter()
+                    .map(|path| format!("left {} behind", path.display())),
+            );
+        }
     } else {
         // Native Python may leave byte code beside modules; only what the case names is of interest.
         let named = place.expected(Snapshot::new(), &case.after)?;
