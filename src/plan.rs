@@ -158,6 +158,19 @@ impl Planner<'_> {
         let mut args = fill_all(&descriptor.command.first, &cache);
         let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
         mounts.extend(channel.clone());
+        // A spelling that this runtime cannot have is done without.
+        let excludes = descriptor.mount.guest_excludes.clone();
+        let unspellable = |m: &Mount| {
+            m.purpose == Purpose::Spelling
+                && excludes.iter().any(|bad| m.guest.contains(bad.as_str()))
+        };
+        let mut guest_args = self.sandbox.args.clone();
+        if mounts.iter().any(unspellable)
+            && let Some((at, plain)) = &self.sandbox.plain_script
+        {
+            guest_args[*at].clone_from(plain);
+        }
+        mounts.retain(|mount| !unspellable(mount));
         self.check_overlaps(&mounts);
         for mount in &mounts {
             args.extend(self.mount(mount));
@@ -170,7 +183,7 @@ impl Planner<'_> {
             &[("module", self.context.module.as_str())],
         ));
         args.extend(descriptor.command.separator.iter().cloned());
-        args.extend(self.sandbox.args.iter().cloned());
+        args.extend(guest_args);
 
         if let Abilities::Missing(why) = &self.context.fence.paths
             && descriptor.mount.escapes
@@ -325,6 +338,7 @@ impl Planner<'_> {
             Access::Write => "write",
         };
         let shown = match mount.purpose {
+            Purpose::Spelling => format!("{verb} {} spelt {}", mount.host, mount.guest),
             Purpose::Grant if mount.host == mount.guest => format!("{verb} {}", mount.host),
             Purpose::Grant => format!("{verb} {} as {}", mount.host, mount.guest),
             Purpose::Interpreter => format!("{verb} the standard library ({})", mount.guest),

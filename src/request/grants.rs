@@ -58,13 +58,15 @@ pub fn sandbox(
     builder.root();
 
     let mut args = request.python_options.clone();
-    let (mut argv0, mut path0) = (None, None);
+    let (mut argv0, mut path0, mut plain_script) = (None, None, None);
     match (&request.program, script) {
         (Program::Script(written), Some(script)) => {
             if script.path != *written {
                 argv0 = Some(written.clone());
             }
             path0 = script.path0;
+            let plain = guest_path_of(Utf8Path::new(&script.path));
+            plain_script = (plain != script.path).then_some((args.len(), plain));
             args.push(script.path);
         }
         (Program::Script(_), None) | (Program::Prompt, _) => {}
@@ -79,6 +81,7 @@ pub fn sandbox(
     args.extend(request.args.iter().cloned());
     Ok(Sandbox {
         args,
+        plain_script,
         env: request.env.clone(),
         start: Some(Start {
             cwd,

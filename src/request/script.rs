@@ -135,7 +135,7 @@ impl Builder<'_> {
                 host: real.to_owned(),
                 guest: typed.as_str().trim_end_matches('/').to_owned(),
                 access: Access::Read,
-                purpose: Purpose::Grant,
+                purpose: Purpose::Spelling,
             });
         }
         self.show(real, guest_path_of(typed))

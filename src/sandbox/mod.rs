@@ -78,6 +78,8 @@ impl Start {
 pub struct Sandbox {
     /// The guest's arguments, without `argv[0]`.
     pub args: Vec<String>,
+    /// The place among them of a script that is spelt with `..`, and its path without.
+    pub plain_script: Option<(usize, String)>,
     /// The guest's environment.
     pub env: BTreeMap<String, String>,
     /// What the bootstrap is told; `None` for a module without one.
