@@ -46,7 +46,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
         .collect();
 
     // Whoever asks for native Python alone needs no pyw that works.
-    if !selects_runtimes(arguments, &cases) {
+    if !selects_runtimes(arguments) {
         return Ok((trials, table, subjects));
     }
     let (runtimes, left_out) = pyw.runtimes()?;
@@ -59,6 +59,13 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
     } else {
         pyw.known_differences()
     };
+    for (runtime, case) in known.iter().flat_map(Differences::keys) {
+        if !cases.iter().any(|named| named.id() == *case) {
+            return Err(format!(
+                "{runtime}'s descriptor lists a difference in {case}, which is no case"
+            ));
+        }
+    }
     for runtime in runtimes {
         let wanted = cases
             .iter()
@@ -98,13 +105,12 @@ fn selected(arguments: &Arguments, name: &str) -> bool {
     arguments.filter.as_ref().is_none_or(fits) && !arguments.skip.iter().any(fits)
 }
 
-/// Whether any trial can be selected that is not native. The runtimes are not known yet, so a name is made up
-/// that only a filter for something else keeps out.
-fn selects_runtimes(arguments: &Arguments, cases: &[Named]) -> bool {
-    let asks_for_native = arguments.filter.as_ref().is_some_and(|filter| {
-        "::native".ends_with(filter.as_str()) || filter.ends_with("::native")
-    });
-    !asks_for_native && !cases.is_empty()
+/// Whether the filter can select a trial that is not native. The runtimes are not known yet.
+fn selects_runtimes(arguments: &Arguments) -> bool {
+    !arguments
+        .filter
+        .as_ref()
+        .is_some_and(|filter| filter == "native" || filter.ends_with("::native"))
 }
 
 fn native_trial(named: &Named, native: &Native, table: &Arc<Table>) -> Trial {
