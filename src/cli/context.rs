@@ -379,6 +379,7 @@ impl Guest for Importer<'_> {
         }
         let sandbox = Sandbox {
             args,
+            plain_script: None,
             env: std::collections::BTreeMap::new(),
             start: None,
             mounts: all,

@@ -72,6 +72,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
     let sandbox = Sandbox {
         // Answered before anything is read.
         args: vec!["-V".to_owned()],
+        plain_script: None,
         env: BTreeMap::new(),
         start: None,
         mounts: Vec::new(),
