@@ -207,7 +207,7 @@ impl Planner<'_> {
                 ),
                 vec![format!(
                     "name the real executable: {}=PATH",
-                    crate::runtime::locate::variable_name(&descriptor.name)
+                    crate::config::runtime_path_variable(&descriptor.name)
                 )],
             );
         }

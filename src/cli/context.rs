@@ -209,7 +209,7 @@ impl Context {
             }
             return Err(Error::Runtime(RuntimeError::NotFound {
                 name: name.clone(),
-                variable: locate::variable_name(name),
+                variable: crate::config::runtime_path_variable(name),
                 installable: install::installable(&descriptor),
             }));
         }

@@ -142,7 +142,7 @@ fn which(context: &Context, name: &str, format: Format) -> Result<(), Error> {
     let Some(runtime) = context.find(name)? else {
         return Err(Error::Runtime(RuntimeError::NotFound {
             name: name.to_owned(),
-            variable: locate::variable_name(name),
+            variable: crate::config::runtime_path_variable(name),
             installable: install::installable(&context.descriptor(name)?),
         }));
     };
