@@ -10,7 +10,7 @@ use crate::config::Partial;
 use crate::error::Error;
 use crate::plan::Abilities;
 use crate::runtime::descriptor::KnownDifference;
-use crate::runtime::{Descriptor, RuntimeError, install, locate};
+use crate::runtime::{Descriptor, RuntimeError, install};
 use crate::ui::table;
 
 /// Carries the command out.
