@@ -41,6 +41,7 @@ fn sandbox() -> Sandbox {
             cwd: "/home/me".into(),
             executable: "/usr/local/bin/python3.12".into(),
             argv0: Some("app.py".into()),
+            path0: None,
         }),
         mounts: vec![
             Mount {
@@ -59,6 +60,7 @@ fn sandbox() -> Sandbox {
             },
         ],
         network: Network::None,
+        plain_script: None,
         limits: Limits {
             timeout: Some(Duration::from_millis(1500)),
             ..Limits::default()
