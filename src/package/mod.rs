@@ -1,8 +1,15 @@
 //! Packages: from what a program asks for to the wheels that it gets.
 //!
-//! Resolving stands on one side (requirements, indexes, candidates, a [`name::PackageName`] with
-//! one version each), and installing on the other (wheels, environments, locks).
+//! Resolving stands on one side (requirements, indexes, candidates, a [`PackageName`] with one
+//! version each), and installing on the other (wheels, environments, locks).
 
+pub mod filename;
+pub mod marker;
+pub mod metadata;
 pub mod name;
+pub mod project_file;
+pub mod requirement;
+pub mod tags;
 
 pub use name::{ExtraName, NameError, PackageName};
+pub use requirement::Requirement;

@@ -193,7 +193,7 @@ impl fmt::Display for Source {
 }
 
 /// An address as it may be shown: user names, passwords and signed queries are secrets.
-pub(super) fn redacted(url: &Url) -> String {
+pub fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         // Both fail only for addresses that cannot have them.
@@ -268,7 +268,7 @@ impl Registries {
 }
 
 /// Resolves an address that stands on a page.
-pub(super) fn join(page: &Url, address: &str) -> Result<Url, StoreError> {
+pub(crate) fn join(page: &Url, address: &str) -> Result<Url, StoreError> {
     let mut url = page.join(address).map_err(|error| StoreError::Index {
         url: redacted(page),
         problem: format!("it links to {address:?}, which is not an address: {error}"),
