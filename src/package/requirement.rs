@@ -66,11 +66,13 @@ impl Requirement {
     pub fn parse(text: &str, base: &Utf8Path) -> Result<Requirement, String> {
         let text = text.trim();
         check(text)?;
-        if looks_like_a_location(text) {
-            return Requirement::unnamed(text, base);
+        if let Some((name, place)) = split_at_sign(text) {
+            return Requirement::placed(Some(name), place, Some(base));
         }
-        let parsed = parse_named(text)?;
-        Requirement::of(parsed, Some(base))
+        if looks_like_a_location(text) {
+            return Requirement::placed(None, text, Some(base));
+        }
+        Requirement::of(parse_named(text)?)
     }
 
     /// Reads a requirement of a package's metadata, forgiving what old tools wrote.
@@ -80,6 +82,9 @@ impl Requirement {
     pub fn parse_lenient(text: &str) -> Result<Requirement, String> {
         let text = text.trim();
         check(text)?;
+        if let Some((name, place)) = split_at_sign(text) {
+            return Requirement::placed(Some(name), place, None);
+        }
         let parsed = parse_named(text).or_else(|problem| {
             let mended = mend(text);
             match mended == text {
@@ -87,7 +92,7 @@ impl Requirement {
                 false => parse_named(&mended).map_err(|_| problem),
             }
         })?;
-        Requirement::of(parsed, None)
+        Requirement::of(parsed)
     }
 
     /// A requirement of one project in any release.
@@ -103,60 +108,65 @@ impl Requirement {
         }
     }
 
-    fn of(
-        parsed: pep508_rs::Requirement<Written>,
-        base: Option<&Utf8Path>,
-    ) -> Result<Requirement, String> {
+    fn of(parsed: pep508_rs::Requirement<Written>) -> Result<Requirement, String> {
         let name = PackageName::new(parsed.name.as_ref()).map_err(|error| error.to_string())?;
-        let extras = extras(&parsed.extras)?;
-        let mut hashes = BTreeSet::new();
-        let (wanted, shown) = match parsed.version_or_url {
-            None => (Wanted::Versions(VersionSpecifiers::empty()), String::new()),
-            Some(VersionOrUrl::VersionSpecifier(specifiers)) => {
-                let shown = show_specifiers(&specifiers);
-                (Wanted::Versions(specifiers), shown)
-            }
-            Some(VersionOrUrl::Url(Written(written))) => {
-                let wanted = location(&written, base, &mut hashes)?;
-                let shown = format!(" @ {}", show_location(&wanted));
-                (wanted, shown)
-            }
+        let extras: Result<BTreeSet<_>, _> = parsed
+            .extras
+            .iter()
+            .map(|extra| ExtraName::new(extra.as_ref()))
+            .collect();
+        let extras = extras.map_err(|error| error.to_string())?;
+        let specifiers = match parsed.version_or_url {
+            Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers,
+            None => VersionSpecifiers::empty(),
+            Some(VersionOrUrl::Url(_)) => return Err(format!("`{name} @` is not readable")),
         };
         Ok(Requirement {
-            text: format!("{name}{}{shown}", show_extras(&extras)),
+            text: format!(
+                "{name}{}{}",
+                show_extras(&extras),
+                show_specifiers(&specifiers)
+            ),
             name,
             extras,
-            wanted,
+            wanted: Wanted::Versions(specifiers),
             marker: parsed.marker,
-            hashes,
+            hashes: BTreeSet::new(),
         })
     }
 
-    /// `./x.whl`, `https://…/x.whl` or a folder, with extras and a marker perhaps.
-    fn unnamed(text: &str, base: &Utf8Path) -> Result<Requirement, String> {
+    /// `./x.whl`, `https://…/x.whl` or a folder, with extras and a marker perhaps, or the same
+    /// after `name[extras] @`. Without a base there are no paths.
+    fn placed(
+        name: Option<&str>,
+        text: &str,
+        base: Option<&Utf8Path>,
+    ) -> Result<Requirement, String> {
         let (place, marker) = match text.split_once(" ;").or_else(|| text.split_once("; ")) {
-            Some((place, marker)) => (place.trim(), Some(marker)),
-            None => (text, None),
+            Some((place, marker)) => (place.trim(), parse_marker(marker)?),
+            None => (text, MarkerTree::default()),
         };
-        let marker = match marker {
-            Some(marker) => parse_marker(marker)?,
-            None => MarkerTree::default(),
+        let (place, name, list) = match name {
+            Some(name) => match name.strip_suffix(']').and_then(|n| n.split_once('[')) {
+                Some((name, list)) => (place, Some(name.trim()), list),
+                None => (place, Some(name), ""),
+            },
+            None => match place.strip_suffix(']').and_then(|p| p.rsplit_once('[')) {
+                Some((place, list)) => (place, None, list),
+                None => (place, None, ""),
+            },
         };
-        let (place, extras) = match place.strip_suffix(']').and_then(|p| p.rsplit_once('[')) {
-            Some((place, list)) => {
-                let list = list.split(',').map(|extra| ExtraName::new(extra.trim()));
-                let list: Result<BTreeSet<_>, _> = list.collect();
-                (place, list.map_err(|error| error.to_string())?)
-            }
-            None => (place, BTreeSet::new()),
-        };
+        let extras = list.split(',').map(str::trim).filter(|e| !e.is_empty());
+        let extras: Result<BTreeSet<_>, _> = extras.map(ExtraName::new).collect();
+        let extras = extras.map_err(|error| error.to_string())?;
         let mut hashes = BTreeSet::new();
-        let wanted = location(place, Some(base), &mut hashes)?;
-        let name = match &wanted {
-            Wanted::Path(path) if path.is_dir() => project_file::read(path)?.name,
-            Wanted::Path(path) => file_name(path.file_name().unwrap_or_default())?,
-            Wanted::Url(url) => file_name(&last_segment(url))?,
-            Wanted::Versions(_) => return Err(format!("{text:?} names no place")),
+        let wanted = location(place, base, &mut hashes)?;
+        let name = match (name, &wanted) {
+            (Some(name), _) => PackageName::new(name).map_err(|error| error.to_string())?,
+            (None, Wanted::Path(path)) if path.is_dir() => project_file::read(path)?.name,
+            (None, Wanted::Path(path)) => file_name(path.file_name().unwrap_or_default())?,
+            (None, Wanted::Url(url)) => file_name(&last_segment(url))?,
+            (None, Wanted::Versions(_)) => return Err(format!("{text:?} names no place")),
         };
         Ok(Requirement {
             text: format!(
@@ -273,9 +283,10 @@ pub fn parse_specifiers(text: &str) -> Result<VersionSpecifiers, String> {
     if text.is_empty() {
         return Ok(VersionSpecifiers::empty());
     }
-    if text.len() > LONGEST || !has_sane_numbers(text) {
+    if text.len() > LONGEST {
         return Err("the version specifier is too long".to_owned());
     }
+    check_grammar(text)?;
     VersionSpecifiers::from_str(text)
         .or_else(|error| VersionSpecifiers::from_str(&mend(text)).map_err(|_| error))
         .map_err(|_| format!("{text:?} is not a version specifier"))
@@ -283,8 +294,8 @@ pub fn parse_specifiers(text: &str) -> Result<VersionSpecifiers, String> {
 
 /// Reads a marker.
 fn parse_marker(text: &str) -> Result<MarkerTree, String> {
+    check_grammar(text)?;
     MarkerTree::parse_str::<Written>(text.trim())
-        // Not the error itself: its display may cut inside a character.
         .map_err(|error| format!("the marker {text:?} is not valid: {}", error.message))
 }
 
@@ -311,13 +322,6 @@ fn show_location(wanted: &Wanted) -> String {
     }
 }
 
-fn extras(names: &[pep508_rs::ExtraName]) -> Result<BTreeSet<ExtraName>, String> {
-    names
-        .iter()
-        .map(|name| ExtraName::new(name.as_ref()).map_err(|error| error.to_string()))
-        .collect()
-}
-
 /// Refuses what must not come to a parser that recurses and counts.
 fn check(text: &str) -> Result<(), String> {
     let start: String = text.chars().take(60).collect();
@@ -330,39 +334,40 @@ fn check(text: &str) -> Result<(), String> {
     if text.bytes().filter(|byte| *byte == b'(').count() > DEEPEST {
         return Err(format!("{start:?}… has too many parentheses"));
     }
-    // An address may well hold long numbers.
-    let address = text.find('@').map(|at| {
-        let end = text[at..].find([' ', ';']).map_or(text.len(), |_| {
-            text.rfind(" ;")
-                .filter(|end| *end > at)
-                .unwrap_or(text.len())
-        });
-        at..end
-    });
-    let sane = match address {
-        Some(address) => {
-            has_sane_numbers(&text[..address.start]) && has_sane_numbers(&text[address.end..])
-        }
-        None => looks_like_a_location(text) || has_sane_numbers(text),
-    };
-    if !sane {
-        return Err(format!("{start:?} holds a number that is too long"));
+    Ok(())
+}
+
+/// Splits `name[extras] @ place ; marker`.
+fn split_at_sign(text: &str) -> Option<(&str, &str)> {
+    let (name, place) = text.split_once('@')?;
+    let name = name.trim();
+    let plain = name.split('[').next().unwrap_or_default().trim();
+    let whole = !name.contains('[') || name.ends_with(']');
+    (whole && PackageName::new(plain).is_ok()).then_some((name, place.trim()))
+}
+
+/// Refuses what the parser of PEP 508 was not made for: it counts characters where it should
+/// count bytes, and numbers up without looking.
+fn check_grammar(text: &str) -> Result<(), String> {
+    if !text.is_ascii() {
+        return Err(format!(
+            "{text:?} holds a character that is not ASCII, which only an address or a path may"
+        ));
+    }
+    if !has_sane_numbers(text) {
+        return Err(format!("{text:?} holds a number that is too long"));
     }
     Ok(())
 }
 
 fn parse_named(text: &str) -> Result<pep508_rs::Requirement<Written>, String> {
-    pep508_rs::Requirement::<Written>::from_str(text).map_err(|error| {
-        let shown = match text.contains("://") {
-            // Its address may hold a password.
-            true => "the requirement".to_owned(),
-            false => format!("{text:?}"),
-        };
-        format!("{shown} is not a requirement: {}", error.message)
-    })
+    check_grammar(text)?;
+    pep508_rs::Requirement::<Written>::from_str(text)
+        // Not the error itself: its display may cut where it must not.
+        .map_err(|error| format!("{text:?} is not a requirement: {}", error.message))
 }
 
-/// What stands after an `@`, not looked at yet.
+/// What pep508_rs would take for an address; they never come to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Written(String);
 
@@ -383,11 +388,6 @@ impl Pep508Url for Written {
 /// Whether a requirement is an address or a path and not a name.
 fn looks_like_a_location(text: &str) -> bool {
     let place = text.split([' ', '[', ';']).next().unwrap_or_default();
-    if text.split_once('@').is_some_and(|(name, _)| {
-        PackageName::new(name.split('[').next().unwrap_or_default().trim()).is_ok()
-    }) {
-        return false;
-    }
     place.contains("://")
         || place.starts_with(['.', '/', '~', '\\'])
         || place.contains(['/', '\\'])

@@ -21,6 +21,7 @@ mod error;
 pub mod fetch;
 pub mod hash;
 mod http;
+pub mod indexes;
 mod locks;
 mod part;
 pub mod source;
