@@ -3,13 +3,22 @@
 //! Resolving stands on one side (requirements, indexes, candidates, a [`PackageName`] with one
 //! version each), and installing on the other (wheels, environments, locks).
 
+pub mod candidate;
+pub mod credentials;
+pub mod error;
 pub mod filename;
+mod html;
+pub mod index;
 pub mod marker;
 pub mod metadata;
 pub mod name;
+pub mod page;
 pub mod project_file;
+pub mod report;
 pub mod requirement;
 pub mod tags;
 
+pub use error::PackageError;
+pub use index::Index;
 pub use name::{ExtraName, NameError, PackageName};
 pub use requirement::Requirement;
