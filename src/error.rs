@@ -115,6 +115,9 @@ pub enum Error {
     },
 
     #[error(transparent)]
+    Package(#[from] crate::package::PackageError),
+
+    #[error(transparent)]
     Launch(#[from] crate::launch::LaunchError),
 
     /// A bug.
@@ -144,6 +147,7 @@ impl Error {
             Self::Runtime(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Refused { .. } => Code::Refused,
+            Self::Package(error) => error.code(),
             Self::Launch(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
         }
@@ -162,6 +166,7 @@ impl Error {
             Self::Runtime(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Refused { .. } => None,
+            Self::Package(error) => error.hint(),
             Self::Launch(error) => error.hint(),
             Self::Internal { .. } => Some("this is a bug in pyw; please report it".into()),
         }

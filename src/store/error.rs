@@ -62,11 +62,11 @@ pub enum StoreError {
         /// What the system said.
         cause: io::Error,
     },
-    /// An environment variable that says where to download from is wrong.
-    #[error("the environment variable {variable} is not usable: {problem}")]
+    /// A setting that says where to download from is wrong.
+    #[error("{variable} is not usable: {problem}")]
     Setting {
-        /// Its name.
-        variable: &'static str,
+        /// The variable, the flag, or the file and line.
+        variable: String,
         /// What is wrong with it.
         problem: String,
     },

@@ -7,10 +7,14 @@ use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use reqwest::header::{self, HeaderMap};
+use reqwest::{StatusCode, Url};
+
 use super::Store;
+use super::cache::PageCache;
 use super::error::{Failure, StoreError};
 use super::hash::Sha256;
-use super::http::Http;
+use super::http::{self, Http, PAGE_CAP};
 use super::locks::Lock;
 use super::source::{Place, Registries, Source, join, redacted};
 use super::unpack::extract_member;
@@ -44,9 +48,20 @@ pub struct Fetcher {
     store: Option<Store>,
 }
 
+/// A part of a file on a server.
+#[derive(Clone, Debug)]
+pub struct FilePart {
+    /// Where in the file it begins.
+    pub start: u64,
+    /// The size of the file.
+    pub total: u64,
+    /// The part itself.
+    pub bytes: Vec<u8>,
+}
+
 /// A download, ready to begin.
 struct Job {
-    url: reqwest::Url,
+    url: Url,
     size: Option<u64>,
     /// What the index says the digest is, for want of a pin.
     sha256: Option<Sha256>,
@@ -99,14 +114,167 @@ impl Fetcher {
     }
 
     /// Gets a page, as of an index; `what` is what is wanted from it.
-    pub fn page(&self, what: &str, url: &reqwest::Url, accept: &str) -> Result<Page, StoreError> {
+    pub fn page(&self, what: &str, url: &Url, accept: &str) -> Result<Page, StoreError> {
+        self.refuse_offline(what, url)?;
+        let answer = self
+            .http
+            .get(url, &accepting(accept), &[StatusCode::OK], PAGE_CAP)?;
+        Ok(Page::of(answer))
+    }
+
+    /// Gets a page by way of the store's cache; `None` if there is no such page.
+    ///
+    /// What is younger than the server allows is taken as it is, older pages are asked for again
+    /// by their ETag. With `refresh` every page is asked for again; offline any age will do.
+    pub fn cached_page(
+        &self,
+        what: &str,
+        url: &Url,
+        accept: &str,
+        refresh: bool,
+    ) -> Result<Option<Page>, StoreError> {
+        let cache = self
+            .store
+            .as_ref()
+            .and_then(|store| PageCache::new(store, url));
+        let cached = match cache.as_ref().and_then(PageCache::read) {
+            Some(cached) if self.offline || (!refresh && cached.is_fresh()) => {
+                return Ok(cached.page());
+            }
+            cached => cached,
+        };
+        self.refuse_offline(what, url)?;
+        let mut headers = accepting(accept);
+        if let Some(cached) = &cached {
+            cached.ask_whether_changed(&mut headers);
+        }
+        let hoped = [
+            StatusCode::OK,
+            StatusCode::NOT_MODIFIED,
+            StatusCode::NOT_FOUND,
+            StatusCode::GONE,
+        ];
+        let answer = self.http.get(url, &headers, &hoped, PAGE_CAP)?;
+        match (answer.status, cached) {
+            (StatusCode::OK, _) => {
+                if let Some(cache) = &cache {
+                    cache.write(&answer);
+                }
+                Ok(Some(Page::of(answer)))
+            }
+            (StatusCode::NOT_MODIFIED, Some(cached)) => {
+                if let Some(cache) = &cache {
+                    cache.renew(&cached, &answer.headers);
+                }
+                Ok(cached.page())
+            }
+            (StatusCode::NOT_MODIFIED, None) => Err(StoreError::Index {
+                url: redacted(url),
+                problem: "the server says that nothing changed, but was not asked".to_owned(),
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Gets a small file of at most `cap` bytes into memory; `None` if there is no such file.
+    pub fn small_file(
+        &self,
+        what: &str,
+        url: &Url,
+        cap: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.refuse_offline(what, url)?;
+        let hoped = [StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::GONE];
+        let answer = self.http.get(url, &accepting("*/*"), &hoped, cap)?;
+        Ok((answer.status == StatusCode::OK).then_some(answer.body))
+    }
+
+    /// Gets a part of a file: `length` bytes from `start`, or without a start the last ones.
+    ///
+    /// `None` if the server does not serve parts.
+    pub fn part_of_file(
+        &self,
+        what: &str,
+        url: &Url,
+        start: Option<u64>,
+        length: u64,
+    ) -> Result<Option<FilePart>, StoreError> {
+        self.refuse_offline(what, url)?;
+        let mut headers = HeaderMap::new();
+        let range = match start {
+            Some(start) => format!(
+                "bytes={start}-{}",
+                start.saturating_add(length).saturating_sub(1)
+            ),
+            None => format!("bytes=-{length}"),
+        };
+        http::insert(&mut headers, header::ACCEPT_ENCODING, "identity");
+        http::insert(&mut headers, header::RANGE, &range);
+        let hoped = [
+            StatusCode::PARTIAL_CONTENT,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            StatusCode::NOT_IMPLEMENTED,
+            StatusCode::METHOD_NOT_ALLOWED,
+            StatusCode::BAD_REQUEST,
+        ];
+        let answer = match self.http.get(url, &headers, &hoped, length) {
+            Ok(answer) => answer,
+            // The whole file came, and was not read.
+            Err(StoreError::Status { status, .. }) if status.starts_with("200") => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if answer.status != StatusCode::PARTIAL_CONTENT {
+            return Ok(None);
+        }
+        let told = http::content_range(&answer.headers);
+        let Some((first, Some(total))) = told else {
+            return Ok(None);
+        };
+        let right = match start {
+            Some(start) => first == start,
+            None => first == total.saturating_sub(length),
+        };
+        if !right || first + answer.body.len() as u64 > total {
+            return Ok(None);
+        }
+        Ok(Some(FilePart {
+            start: first,
+            total,
+            bytes: answer.body,
+        }))
+    }
+
+    /// Downloads a file that nothing pins to `dest`, and tells its digest and size.
+    pub fn fetch_unpinned(
+        &self,
+        what: &str,
+        url: &Url,
+        size: Option<u64>,
+        dest: &Utf8Path,
+    ) -> Result<Sha256, StoreError> {
+        self.refuse_offline(what, url)?;
+        let progress = Progress::bytes(&format!("downloading {what}"), size);
+        let part = beside(dest, ".part");
+        let result = self.http.download(url, &part, size, &progress);
+        match result {
+            Ok(download) => move_to(&part, dest).map(|()| download.sha256),
+            Err(error) => {
+                let _ = std::fs::remove_file(&part);
+                Err(error)
+            }
+        }
+    }
+
+    fn refuse_offline(&self, what: &str, url: &Url) -> Result<(), StoreError> {
         if self.offline {
             return Err(StoreError::Offline {
                 what: what.to_owned(),
                 sources: vec![redacted(url)],
             });
         }
-        self.http.page(url, accept)
+        Ok(())
     }
 
     /// Gets `what` from the first source that gives the right bytes, to the file `dest`, and
@@ -337,6 +505,14 @@ fn name_archive(error: StoreError, source: &Source) -> StoreError {
         },
         error => error,
     }
+}
+
+/// What asks for a page of that media type.
+fn accepting(accept: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    http::insert(&mut headers, header::ACCEPT, accept);
+    http::insert(&mut headers, header::ACCEPT_ENCODING, "gzip");
+    headers
 }
 
 fn beside(path: &Utf8Path, suffix: &str) -> Utf8PathBuf {

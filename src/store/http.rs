@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use reqwest::blocking::{Client, Response};
@@ -19,7 +19,7 @@ use crate::ui::progress::Progress;
 /// No single download may be bigger.
 const DOWNLOAD_CAP: u64 = 2 << 30;
 /// No index page may be bigger.
-const PAGE_CAP: u64 = 64 << 20;
+pub(super) const PAGE_CAP: u64 = 64 << 20;
 /// The most that a server may make us wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Redirects that are followed.
@@ -34,6 +34,8 @@ pub struct Patience {
     pub connect: Duration,
     /// To get the next bytes from it.
     pub stall: Duration,
+    /// For a page to come to its end.
+    pub page: Duration,
     /// Before the first retry; doubled for each further one.
     pub backoff: Duration,
     /// How often to try again.
@@ -45,6 +47,7 @@ impl Default for Patience {
         Patience {
             connect: Duration::from_secs(10),
             stall: Duration::from_secs(30),
+            page: Duration::from_secs(300),
             backoff: Duration::from_millis(500),
             retries: 3,
         }
@@ -68,6 +71,53 @@ pub struct Page {
     pub content_type: String,
     /// Its content.
     pub body: Vec<u8>,
+}
+
+impl Page {
+    /// A page as it came.
+    pub(super) fn of(answer: Answer) -> Page {
+        let content_type = answer
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok()?.split(';').next())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        Page {
+            url: answer.url,
+            content_type,
+            body: answer.body,
+        }
+    }
+}
+
+/// An answer of a server, in memory.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// Where it was found after redirects.
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// A body that has to come to its end in time, however steadily it trickles.
+struct Patient {
+    response: Response,
+    until: Instant,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the answer came too slowly to go on waiting for its end")]
+struct TooSlow;
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.until {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow));
+        }
+        self.response.read(buffer)
+    }
 }
 
 /// What a download gave.
@@ -171,7 +221,7 @@ impl Http {
         }
         let response = self.send(url, headers)?;
         let total = match response.status() {
-            StatusCode::PARTIAL_CONTENT => match content_range(&response) {
+            StatusCode::PARTIAL_CONTENT => match content_range(response.headers()) {
                 Some((start, total)) if start == part.size() && start > 0 => total,
                 _ => {
                     part.restart()?;
@@ -254,12 +304,19 @@ impl Http {
         }
     }
 
-    /// Gets a page into memory.
-    pub(super) fn page(&self, url: &Url, accept: &str) -> Result<Page, StoreError> {
+    /// Gets an answer of at most `cap` bytes into memory. Only the statuses in `hoped` are answers,
+    /// all others are errors.
+    pub(super) fn get(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        hoped: &[StatusCode],
+        cap: u64,
+    ) -> Result<Answer, StoreError> {
         let mut tries = 0;
         loop {
-            match self.page_once(url, accept) {
-                Ok(page) => return Ok(page),
+            match self.get_once(url, headers, hoped, cap) {
+                Ok(answer) => return Ok(answer),
                 Err(Try::Never(error)) => return Err(error),
                 Err(Try::Again(error, wait)) => {
                     if !self.wait(&mut tries, wait) {
@@ -270,33 +327,51 @@ impl Http {
         }
     }
 
-    fn page_once(&self, url: &Url, accept: &str) -> Result<Page, Try> {
-        let mut headers = HeaderMap::new();
-        insert(&mut headers, header::ACCEPT, accept);
-        let response = self.send(url, headers)?;
-        if response.status() != StatusCode::OK {
+    fn get_once(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        hoped: &[StatusCode],
+        cap: u64,
+    ) -> Result<Answer, Try> {
+        let mut response = self.send(url, headers.clone())?;
+        if !hoped.contains(&response.status()) {
             return Err(refused(url, &response));
         }
-        let found = response.url().clone();
-        let content_type = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok()?.split(';').next())
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        let mut body = Vec::new();
-        response
-            .take(PAGE_CAP + 1)
-            .read_to_end(&mut body)
-            .map_err(|error| Try::Again(connection(url, &reason(&error)), None))?;
-        if body.len() as u64 > PAGE_CAP {
-            return Err(Try::Never(too_big(url, PAGE_CAP)));
+        if response.content_length().is_some_and(|length| length > cap) {
+            return Err(Try::Never(too_big(url, cap)));
         }
-        Ok(Page {
+        let status = response.status();
+        let found = response.url().clone();
+        let headers = std::mem::take(response.headers_mut());
+        let gzipped = headers
+            .get(header::CONTENT_ENCODING)
+            .is_some_and(|encoding| encoding == "gzip");
+        let body = Patient {
+            response,
+            until: Instant::now() + self.patience.page,
+        };
+        // The cap is on what comes out, so that a small answer cannot become a huge one.
+        let mut body: Box<dyn Read> = match gzipped {
+            true => Box::new(flate2::read::MultiGzDecoder::new(body).take(cap + 1)),
+            false => Box::new(body.take(cap + 1)),
+        };
+        let mut bytes = Vec::new();
+        body.read_to_end(&mut bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut if error.get_ref().is_some_and(|e| e.is::<TooSlow>()) => {
+                    Try::Never(connection(url, &error.to_string()))
+                }
+                _ => Try::Again(connection(url, &reason(&error)), None),
+            })?;
+        if bytes.len() as u64 > cap {
+            return Err(Try::Never(too_big(url, cap)));
+        }
+        Ok(Answer {
+            status,
             url: found,
-            content_type,
-            body,
+            headers,
+            body: bytes,
         })
     }
 
@@ -358,18 +433,25 @@ fn may_redirect(previous: &[Url], next: &Url) -> Result<(), &'static str> {
     if next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https") {
         return Err("it redirects from https to http");
     }
+    // A password that the server made up, for a host that is not its own. (That the user's own
+    // password is not sent on to another host is the client's doing.)
+    let origin = previous.first().map(Url::origin);
+    let secret = !next.username().is_empty() || next.password().is_some();
+    if secret && origin.is_some_and(|origin| origin != next.origin()) {
+        return Err("it redirects to another host with a password");
+    }
     Ok(())
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
 /// The start and the full size of `Content-Range: bytes START-END/SIZE`.
-fn content_range(response: &Response) -> Option<(u64, Option<u64>)> {
-    let value = response.headers().get(header::CONTENT_RANGE)?;
+pub(super) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let value = headers.get(header::CONTENT_RANGE)?;
     let (range, total) = value
         .to_str()
         .ok()?

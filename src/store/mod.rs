@@ -11,17 +11,20 @@
 //! locks/NAME                                                who may build or download NAME
 //! uses/NAME                                                 who uses the entry NAME, and when last
 //! downloads/NAME.part                                       downloads to be resumed
-//! cache/NAME                                                caches that belong to runtimes
+//! cache/NAME                                                caches: of runtimes, index pages,
+//!                                                           metadata of wheels
 //! ```
 //!
 //! All locks are the operating system's and end with their owner, so a process killed at any
 //! point leaves nothing to repair: only folders in `staging` that the next builder sweeps away.
 
+mod cache;
 mod cause;
 mod error;
 pub mod fetch;
 pub mod hash;
 mod http;
+pub mod indexes;
 mod locks;
 mod part;
 pub mod source;
@@ -292,7 +295,8 @@ impl Store {
         Ok(true)
     }
 
-    /// A folder that belongs to a runtime's own cache, created if need be.
+    /// A folder of things that can be had again at any time, as a runtime's own cache; created if
+    /// need be.
     pub fn cache_dir(&self, name: &str) -> Result<Utf8PathBuf, StoreError> {
         check_name(name)?;
         self.folder("cache")?;

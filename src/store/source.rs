@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::error::StoreError;
 use super::hash::Sha256;
+use super::indexes::{IndexArguments, IndexSettings};
 use super::unpack::Format;
 
 /// One place from which something can be downloaded.
@@ -193,7 +194,7 @@ impl fmt::Display for Source {
 }
 
 /// An address as it may be shown: user names, passwords and signed queries are secrets.
-pub(super) fn redacted(url: &Url) -> String {
+pub fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         // Both fail only for addresses that cannot have them.
@@ -217,34 +218,30 @@ pub struct Registries {
 }
 
 impl Registries {
-    /// Those that the environment names, in the variables of pyw, uv, pip and npm.
+    /// Those that the environment and pip's configuration name, and npm's variables.
+    ///
+    /// # Errors
+    /// One of them is no address.
     pub fn from_env() -> Result<Self, StoreError> {
-        Self::from_lookup(|name| std::env::var(name).ok())
-    }
-
-    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, StoreError> {
-        let first = |variables: &[&'static str], default: &str| {
-            let given = variables.iter().find_map(|name| {
-                let value = lookup(name)?.trim().to_owned();
-                (!value.is_empty()).then_some((*name, value))
-            });
-            let (variable, value) = given.unwrap_or(("", default.to_owned()));
-            parse_root(&value).map_err(|problem| StoreError::Setting { variable, problem })
+        let settings = IndexSettings::from_process(&IndexArguments::default())?;
+        let variables = ["npm_config_registry", "NPM_CONFIG_REGISTRY"];
+        let given = variables.into_iter().find_map(|name| {
+            let value = std::env::var(name).ok()?.trim().to_owned();
+            (!value.is_empty()).then_some((name, value))
+        });
+        let (variable, npm) = given.unwrap_or(("", "https://registry.npmjs.org/".to_owned()));
+        let wrong = |problem| StoreError::Setting {
+            variable: variable.to_owned(),
+            problem,
+        };
+        let pypi = match settings.index {
+            Some(index) => index.value,
+            // Interpreters and runtimes are no packages: only `--offline` keeps them away.
+            None => parse_root("https://pypi.org/simple/").map_err(wrong)?,
         };
         Ok(Registries {
-            pypi: first(
-                &[
-                    "PYW_INDEX_URL",
-                    "UV_DEFAULT_INDEX",
-                    "UV_INDEX_URL",
-                    "PIP_INDEX_URL",
-                ],
-                "https://pypi.org/simple/",
-            )?,
-            npm: first(
-                &["npm_config_registry", "NPM_CONFIG_REGISTRY"],
-                "https://registry.npmjs.org/",
-            )?,
+            pypi,
+            npm: parse_root(&npm).map_err(wrong)?,
         })
     }
 
@@ -268,7 +265,7 @@ impl Registries {
 }
 
 /// Resolves an address that stands on a page.
-pub(super) fn join(page: &Url, address: &str) -> Result<Url, StoreError> {
+pub(crate) fn join(page: &Url, address: &str) -> Result<Url, StoreError> {
     let mut url = page.join(address).map_err(|error| StoreError::Index {
         url: redacted(page),
         problem: format!("it links to {address:?}, which is not an address: {error}"),
@@ -282,11 +279,6 @@ pub(super) fn join(page: &Url, address: &str) -> Result<Url, StoreError> {
 }
 
 fn parse_root(text: &str) -> Result<Url, String> {
-    // uv allows `name=https://…`.
-    let text = match text.split_once('=') {
-        Some((name, rest)) if !name.contains([':', '/']) => rest,
-        _ => text,
-    };
     let mut url = Url::parse(text).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(format!(
@@ -390,32 +382,20 @@ mod tests {
     }
 
     #[test]
-    fn registries_come_from_the_environment_in_order() {
-        let from = |pairs: &[(&str, &str)]| {
-            Registries::from_lookup(|name| {
-                let (_, value) = pairs.iter().find(|(key, _)| *key == name)?;
-                Some((*value).to_owned())
-            })
+    fn registries_make_addresses() {
+        let registries = Registries {
+            pypi: parse_root("https://me:pw@uv/root/simple").unwrap(),
+            npm: parse_root("https://npm.example/x").unwrap(),
         };
-        let none = from(&[("PYW_INDEX_URL", "")]).unwrap();
-        assert_eq!(none.pypi.as_str(), "https://pypi.org/simple/");
-        assert_eq!(none.npm.as_str(), "https://registry.npmjs.org/");
-        let some = from(&[
-            ("PIP_INDEX_URL", "https://pip/simple"),
-            ("UV_DEFAULT_INDEX", "corp=https://me:pw@uv/root/simple"),
-            ("npm_config_registry", "https://npm.example/x"),
-        ])
-        .unwrap();
         assert_eq!(
-            some.project_page("Foo__Bar.baz").unwrap().as_str(),
+            registries.project_page("Foo__Bar.baz").unwrap().as_str(),
             "https://me:pw@uv/root/simple/foo-bar-baz/"
         );
         assert_eq!(
-            some.tarball("@a/b", "1.0").unwrap().as_str(),
+            registries.tarball("@a/b", "1.0").unwrap().as_str(),
             "https://npm.example/x/@a/b/-/b-1.0.tgz"
         );
-        let error = from(&[("UV_INDEX_URL", "ftp://x")]).unwrap_err();
-        assert!(error.to_string().contains("UV_INDEX_URL"), "{error}");
+        assert!(parse_root("ftp://x").is_err());
     }
 
     #[test]

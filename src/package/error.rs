@@ -1,0 +1,102 @@
+//! What can go wrong with packages, with its exit code and advice.
+
+use camino::Utf8PathBuf;
+
+use super::report::NoSolution;
+use crate::error::Code;
+use crate::store::StoreError;
+
+/// A failure to find out which packages a program gets.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// A requirement is not one.
+    #[error("{origin}: {problem}")]
+    Requirement {
+        /// Who asks, as `--with` or `app.py`.
+        origin: String,
+        /// What is wrong, in a sentence without secrets.
+        problem: String,
+    },
+    /// A requirements file cannot be read.
+    #[error("{path}: {problem}")]
+    RequirementsFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong, as "no such file".
+        problem: String,
+        /// Whether it is not there.
+        missing: bool,
+    },
+    /// A setting is wrong.
+    #[error("{setting}: {problem}")]
+    Setting {
+        /// As `--upload-before`.
+        setting: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The interpreter's metadata make no sense.
+    #[error("packages cannot be resolved for this interpreter: {problem}")]
+    Interpreter {
+        /// What is wrong.
+        problem: String,
+    },
+    /// Something named by its address or path cannot be used.
+    #[error("{requirement} cannot be used: {problem}")]
+    Direct {
+        /// The requirement, without secrets.
+        requirement: String,
+        /// Why not.
+        problem: String,
+    },
+    /// The requirements cannot be met together.
+    #[error(transparent)]
+    NoSolution(Box<NoSolution>),
+    /// The store or the network failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A failure that another part of the search met first.
+    #[error(transparent)]
+    Shared(std::sync::Arc<PackageError>),
+    /// A bug.
+    #[error("resolving went wrong: {problem}")]
+    Internal {
+        /// What happened.
+        problem: String,
+    },
+}
+
+impl PackageError {
+    /// The exit code that pyw ends with.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Requirement { .. } | Self::Setting { .. } => Code::Usage,
+            Self::RequirementsFile { missing: true, .. } => Code::NotFound,
+            Self::RequirementsFile { .. } => Code::Usage,
+            Self::Interpreter { .. } => Code::Interpreter,
+            Self::Direct { .. } | Self::NoSolution(_) => Code::Resolution,
+            Self::Store(error) => error.code(),
+            Self::Shared(error) => error.code(),
+            Self::Internal { .. } => Code::Internal,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSolution(report) => report.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Shared(error) => error.hint(),
+            Self::Internal { .. } => Some("this is a bug in pyw; please report it".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl From<NoSolution> for PackageError {
+    fn from(report: NoSolution) -> Self {
+        PackageError::NoSolution(Box::new(report))
+    }
+}
