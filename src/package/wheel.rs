@@ -32,6 +32,7 @@ use pep440_rs::Version;
 use serde::{Deserialize, Serialize};
 
 use super::entry_points::{self, EntryPoint};
+use super::filename::{self, WheelName};
 use super::name::PackageName;
 use super::record::{self, Hash, Line};
 use crate::error::Code;
@@ -441,24 +442,13 @@ fn prepare(
 
 /// The project and the version in a wheel's file name.
 fn parse_filename(file: &str) -> Result<(PackageName, Version), WheelError> {
-    let wrong = || refused(file, Fault::FileName);
-    let stem = file.strip_suffix(".whl").ok_or_else(wrong)?;
-    let parts: Vec<&str> = stem.split('-').collect();
-    if !matches!(parts.len(), 5 | 6) || parts.iter().any(|part| part.is_empty()) {
-        return Err(wrong());
-    }
-    let name = PackageName::new(parts[0]).map_err(|_| wrong())?;
-    let version = parse_version(parts[1]).ok_or_else(wrong)?;
-    Ok((name, version))
+    let name = WheelName::parse(file).map_err(|_| refused(file, Fault::FileName))?;
+    Ok((name.name, name.version))
 }
 
-/// A version, in which file names write `_` for `-`. Numbers that no one means are none.
+/// A version, in which names of files and folders write `_` for `-`.
 fn parse_version(text: &str) -> Option<Version> {
-    let sane = |digits: &str| digits.len() <= 15;
-    let all_sane = text.split(|c: char| !c.is_ascii_digit()).all(sane);
-    (text.len() <= 200 && all_sane)
-        .then(|| text.replace('_', "-").parse().ok())
-        .flatten()
+    filename::parse_version(&text.replace('_', "-")).ok()
 }
 
 fn refused(file: &str, fault: Fault) -> WheelError {

@@ -23,7 +23,8 @@ pub struct Scratch {
 impl Scratch {
     pub fn new() -> Self {
         pyw::ui::progress::init(pyw::ui::progress::Verbosity::Quiet);
-        let folder = tempfile::tempdir().unwrap();
+        // Not in `/tmp`, which guests have one of their own of.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().canonicalize().unwrap()).unwrap();
         Scratch {
             store: Store::at(path.join("store")),
@@ -94,6 +95,7 @@ fn child() {
     match &*task {
         "build" => processes::build(&folder),
         "hold" => processes::hold(&folder),
+        "run" => real::run(&folder),
         "full-disk" => processes::on_full_disk(&folder),
         other => panic!("unknown task {other}"),
     }
