@@ -13,6 +13,7 @@ pub mod filename;
 mod html;
 pub mod index;
 pub mod installed;
+pub mod lock;
 pub mod marker;
 pub mod metadata;
 pub mod name;
