@@ -18,6 +18,7 @@ pub mod marker;
 pub mod metadata;
 pub mod name;
 pub mod page;
+pub mod project;
 pub mod project_file;
 mod provider;
 pub mod record;
