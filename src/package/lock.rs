@@ -344,7 +344,7 @@ pub fn is_lock(path: &Utf8Path) -> bool {
 pub fn inputs<'p>(parts: impl IntoIterator<Item = &'p str>) -> Sha256 {
     let mut text = String::new();
     for part in parts {
-        let _ = write!(text, "{}:{part}\n", part.len());
+        let _ = writeln!(text, "{}:{part}", part.len());
     }
     Sha256::of(text.as_bytes())
 }

@@ -33,11 +33,13 @@ use serde::{Deserialize, Serialize};
 
 use super::entry_points::{self, EntryPoint};
 use super::filename::{self, WheelName};
+use super::index::Index;
 use super::name::PackageName;
 use super::record::{self, Hash, Line};
+use super::resolution::{self, FilePlace};
 use crate::error::Code;
 use crate::store::fetch::{Expected, Fetcher};
-use crate::store::source::Source;
+use crate::store::source::{Place, Source};
 use crate::store::unpack::{Limits, Unpack, Written, unpack_zip};
 use crate::store::{Built, Kind, Sha256, Store, StoreError};
 use crate::ui::progress::Progress;
@@ -308,6 +310,31 @@ impl WheelRef {
             size: None,
             origin: Origin::File(path.to_owned()),
             filename,
+        })
+    }
+
+    /// A wheel of a resolution, to be fetched from `index`. `None`: the index tells no digest, by
+    /// which pyw would know it.
+    #[must_use]
+    pub fn resolved(file: &resolution::File, index: &Index) -> Option<Self> {
+        let sha256 = file.sha256?;
+        let origin = match &file.place {
+            FilePlace::Path(path) => Origin::File(path.clone()),
+            FilePlace::Url(url) => match index.downloaded(sha256) {
+                // Resolving had to download it whole.
+                Some(path) => Origin::File(path),
+                None => Origin::Remote(vec![Source {
+                    place: Place::Url(index.authorize(url)),
+                    sha256: None,
+                    member: None,
+                }]),
+            },
+        };
+        Some(WheelRef {
+            filename: file.filename.clone(),
+            sha256,
+            size: file.size,
+            origin,
         })
     }
 
