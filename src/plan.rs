@@ -158,6 +158,19 @@ impl Planner<'_> {
         let mut args = fill_all(&descriptor.command.first, &cache);
         let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
         mounts.extend(channel.clone());
+        // A spelling that this runtime cannot have is done without.
+        let excludes = descriptor.mount.guest_excludes.clone();
+        let unspellable = |m: &Mount| {
+            m.purpose == Purpose::Spelling
+                && excludes.iter().any(|bad| m.guest.contains(bad.as_str()))
+        };
+        let mut guest_args = self.sandbox.args.clone();
+        if mounts.iter().any(unspellable)
+            && let Some((at, plain)) = &self.sandbox.plain_script
+        {
+            guest_args[*at].clone_from(plain);
+        }
+        mounts.retain(|mount| !unspellable(mount));
         self.check_overlaps(&mounts);
         for mount in &mounts {
             args.extend(self.mount(mount));
@@ -170,8 +183,21 @@ impl Planner<'_> {
             &[("module", self.context.module.as_str())],
         ));
         args.extend(descriptor.command.separator.iter().cloned());
-        args.extend(self.sandbox.args.iter().cloned());
+        args.extend(guest_args);
 
+        if let Abilities::Missing(why) = &self.context.fence.paths
+            && descriptor.mount.escapes
+        {
+            let choices = self.others(|d| !d.mount.escapes);
+            self.refuse(
+                "confinement to the mounts",
+                format!(
+                    "guests of {} can leave them, and the fence can't help: {why}",
+                    descriptor.name
+                ),
+                choices,
+            );
+        }
         if fenced && runtime.script {
             self.refuse(
                 "confinement of the runtime",
@@ -181,7 +207,7 @@ impl Planner<'_> {
                 ),
                 vec![format!(
                     "name the real executable: {}=PATH",
-                    crate::runtime::locate::variable_name(&descriptor.name)
+                    crate::config::runtime_path_variable(&descriptor.name)
                 )],
             );
         }
@@ -312,6 +338,7 @@ impl Planner<'_> {
             Access::Write => "write",
         };
         let shown = match mount.purpose {
+            Purpose::Spelling => format!("{verb} {} spelt {}", mount.host, mount.guest),
             Purpose::Grant if mount.host == mount.guest => format!("{verb} {}", mount.host),
             Purpose::Grant => format!("{verb} {} as {}", mount.host, mount.guest),
             Purpose::Interpreter => format!("{verb} the standard library ({})", mount.guest),
@@ -321,12 +348,13 @@ impl Planner<'_> {
         };
         for bad in &descriptor.mount.guest_excludes {
             if mount.guest.contains(bad.as_str()) {
-                let choices = self.others(|d| {
+                let mut choices = self.others(|d| {
                     !d.mount
                         .guest_excludes
                         .iter()
                         .any(|b| mount.guest.contains(b.as_str()))
                 });
+                choices.push(format!("use a folder without `{bad}` in its path"));
                 self.refuse(
                     &shown,
                     format!("{name} cannot spell a guest path with `{bad}`"),
@@ -338,13 +366,13 @@ impl Planner<'_> {
             Abilities::Available(layer) => Some(layer.clone()),
             Abilities::Missing(_) => None,
         };
-        let own_read = descriptor.mount.read.is_some() && !descriptor.mount.read_leaks;
+        let own_read = descriptor.holds_read_only();
         let by = match (mount.access, own_read, layer) {
             (Access::Write, _, Some(layer)) => format!("{name}, {layer}"),
             (Access::Write, _, None) => name.clone(),
             (Access::Read, true, Some(layer)) => format!("{name}, {layer}"),
             (Access::Read, true, None) => name.clone(),
-            (Access::Read, false, Some(layer)) => format!("{layer} ({name} cannot by itself)"),
+            (Access::Read, false, Some(layer)) => format!("{layer} ({name} alone does not)"),
             (Access::Read, false, None) if self.context.accept_writable => {
                 "nobody: writable, as you accepted".to_owned()
             }
@@ -382,7 +410,7 @@ impl Planner<'_> {
             Abilities::Missing(why) => why.clone(),
             Abilities::Available(_) => String::new(),
         };
-        let mut choices = self.others(|d| d.mount.read.is_some() && !d.mount.read_leaks);
+        let mut choices = self.others(Descriptor::holds_read_only);
         if mount.purpose == Purpose::Grant {
             choices.push(format!("grant it for writing: --mount {}:rw", mount.host));
         }
@@ -400,7 +428,7 @@ impl Planner<'_> {
 
     /// The host path as it can stand on the command line: itself, or a private link to it.
     fn spell(&mut self, host: &Utf8Path) -> String {
-        let excluded = &self.context.runtime.descriptor.mount.host_excludes;
+        let excluded = self.context.runtime.descriptor.mount.host_excludes.clone();
         if !excluded
             .iter()
             .any(|bad| host.as_str().contains(bad.as_str()))
@@ -410,7 +438,19 @@ impl Planner<'_> {
         let Some(scratch) = &self.sandbox.scratch else {
             return host.to_string();
         };
-        let link = scratch.root.join(format!("link-{}", self.links.len()));
+        let root = scratch.root.clone();
+        if let Some(bad) = excluded
+            .iter()
+            .find(|bad| root.as_str().contains(bad.as_str()))
+        {
+            let reason = format!("`{bad}` stands in {root} too, where a link to it would be made");
+            self.refuse(
+                &format!("mounting {host}"),
+                reason,
+                vec!["name a temporary folder without it: TMPDIR".into()],
+            );
+        }
+        let link = root.join(format!("link-{}", self.links.len()));
         self.links.push((link.clone(), host.to_owned()));
         // The trailing `/.` makes runtimes that look at the link itself follow it.
         format!("{link}/.")
@@ -418,12 +458,7 @@ impl Planner<'_> {
 
     fn env(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
-        let Some(templates) = descriptor.env.set.clone() else {
-            let choices = self.others(|d| d.env.set.is_some());
-            let name = descriptor.name.clone();
-            self.refuse("an environment", format!("{name} cannot set one"), choices);
-            return Vec::new();
-        };
+        let templates = descriptor.env.set.clone();
         let trims = descriptor.env.trims;
         let mut args = Vec::new();
         let mut late = BTreeMap::new();
@@ -550,6 +585,11 @@ impl Planner<'_> {
         for mount in mounts {
             match mount.access {
                 Access::Read => out.read.push(mount.host.clone()),
+                // Its `null` is written, but no file is made beside it.
+                Access::Write if mount.guest == "/dev" && mount.purpose == Purpose::Private => {
+                    out.read.push(mount.host.clone());
+                    out.write.push(mount.host.join("null"));
+                }
                 Access::Write => out.write.push(mount.host.clone()),
             }
         }
@@ -562,7 +602,7 @@ impl Planner<'_> {
             .folders
             .extend(channel.map(|mount| mount.host.clone()));
         scratch.links.clone_from(&self.links);
-        Some(scratch)
+        (!scratch.is_empty()).then_some(scratch)
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Context {
     /// Where pyw was started.
     pub cwd: Utf8PathBuf,
     pub home: Option<Utf8PathBuf>,
+    /// pyw's own folders: the store, and the user's configuration with its descriptors.
+    own: Vec<Utf8PathBuf>,
 }
 
 /// The verbosity that `-v` and `-q` ask for.
@@ -52,6 +54,11 @@ pub fn current_folder() -> Result<Utf8PathBuf, RequestError> {
     Utf8PathBuf::from_path_buf(cwd).map_err(|path| RequestError::NotUtf8 {
         what: path.display().to_string(),
     })
+}
+
+/// The path without links, where it exists.
+fn real(path: Utf8PathBuf) -> Utf8PathBuf {
+    path.canonicalize_utf8().unwrap_or(path)
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -83,14 +90,14 @@ impl Context {
             .map(|dir| dir.join("runtimes"));
         let store = Store::at(root);
         let fetcher = Fetcher::new(config.offline.value).with_store(&store);
+        let own = [Some(store.root().to_owned()), places.user_config_dir];
         Ok(Self {
+            own: own.into_iter().flatten().map(real).collect(),
             store,
             catalog: Catalog::load(descriptors.as_deref())?,
             fetcher,
             fence: launch::fence::abilities(),
-            home: places
-                .home
-                .map(|home| home.canonicalize_utf8().unwrap_or(home)),
+            home: places.home.map(real),
             config,
             cwd,
         })
@@ -202,7 +209,7 @@ impl Context {
             }
             return Err(Error::Runtime(RuntimeError::NotFound {
                 name: name.clone(),
-                variable: locate::variable_name(name),
+                variable: crate::config::runtime_path_variable(name),
                 installable: install::installable(&descriptor),
             }));
         }
@@ -250,7 +257,9 @@ impl Context {
                     &importer,
                 )?,
                 Choice::Path(path) => {
-                    interpreter::convert::from_path(&self.cwd.join(path), &self.store, &importer)?
+                    // Without the `.` of `./python.wasm`, which would stand in messages.
+                    let path: Utf8PathBuf = self.cwd.join(path).components().collect();
+                    interpreter::convert::from_path(&path, &self.store, &importer)?
                 }
             },
         )
@@ -287,7 +296,7 @@ impl Context {
                 fence: &self.fence,
                 module,
                 module_memory,
-                own: &[self.store.root().to_owned()],
+                own: &self.own,
                 known: &known,
                 accept_writable,
             },
@@ -370,6 +379,7 @@ impl Guest for Importer<'_> {
         }
         let sandbox = Sandbox {
             args,
+            plain_script: None,
             env: std::collections::BTreeMap::new(),
             start: None,
             mounts: all,

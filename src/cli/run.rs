@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
 use super::split::Split;
+use camino::{Utf8Path, Utf8PathBuf};
+
 use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
@@ -15,7 +17,8 @@ use crate::plan::Plan;
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_duration, parse_size};
-use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Terminals, env};
+use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env};
+use crate::store::{Kind, Store, StoreError};
 use crate::ui::{dry_run, progress};
 
 /// Runs a program, and ends with its code.
@@ -27,12 +30,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     let context = Context::load(partial(&options)?)?;
     let request = request(split, &options, &context)?;
     let interpreter = context.interpreter(&context.wanted()?)?;
-    let (runtime, plan) = choose(
-        &context,
-        &request,
-        &interpreter,
-        options.accept_writable_mounts,
-    )?;
+    let (runtime, plan) = choose(&context, &request, &interpreter, &options)?;
     interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
     if options.dry_run {
         match options.format {
@@ -49,8 +47,62 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         interpreter.info.version,
         interpreter.key,
     ));
+    warm(&context, &runtime, &interpreter)?;
     let outcome = launch::run(&plan)?;
     Ok(launch::finish(outcome))
+}
+
+/// Has the runtime compile the module before the program runs, where it never did: that takes
+/// some seconds, which a user wants to see.
+fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Result<(), Error> {
+    if !runtime.descriptor.command.compiles {
+        return Ok(());
+    }
+    let module = interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
+    let mark = runtime.cache.join(compiled_mark(runtime, &module));
+    if mark.exists() {
+        return Ok(());
+    }
+    let what = format!(
+        "{} compiles CPython {}, once",
+        runtime.label(),
+        interpreter.info.version
+    );
+    let spinner = progress::Progress::spinner(&what);
+    let sandbox = Sandbox {
+        // Answered before anything is read.
+        args: vec!["-V".to_owned()],
+        plain_script: None,
+        env: BTreeMap::new(),
+        start: None,
+        mounts: Vec::new(),
+        network: Network::None,
+        limits: Limits::default(),
+        terminals: Terminals::default(),
+        scratch: None,
+    };
+    let plan = context.plan(&sandbox, runtime, &module, 0, false)?;
+    // A failure will be met again, and told, when the program itself is run.
+    if launch::capture(&plan, &|| {}).is_ok() {
+        let _ = std::fs::write(&mark, b"");
+    }
+    drop(spinner);
+    Ok(())
+}
+
+/// Names a module and the build of the runtime, by what can be seen without reading either.
+fn compiled_mark(runtime: &Runtime, module: &Utf8Path) -> String {
+    let seen = |path: &Utf8Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    let text = format!(
+        "{module} {:?} {:?}",
+        runtime.version,
+        seen(&runtime.executable)
+    );
+    let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
+    format!(".compiled-{}", &hash[..16])
 }
 
 /// The first runtime that can hold the sandbox.
@@ -58,10 +110,17 @@ fn choose(
     context: &Context,
     request: &Request,
     interpreter: &Interpreter,
-    accept_writable: bool,
+    options: &RunOptions,
 ) -> Result<(Runtime, Plan), Error> {
-    let scratch = launch::scratch::choose();
-    let sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
+    let accept_writable = options.accept_writable_mounts;
+    let scratch = match options.dry_run {
+        true => launch::scratch::choose_apart(),
+        false => launch::scratch::choose(),
+    };
+    let mut sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
+    if !request.private_tmp {
+        keep_root(&mut sandbox, &context.store)?;
+    }
     let mut first_error = None;
     for runtime in context.candidates()? {
         let module =
@@ -81,13 +140,44 @@ fn choose(
     }))
 }
 
+/// Takes the skeleton of `/` from the store instead of making it for this run, so that nothing
+/// is left to remove and pyw can become the runtime.
+fn keep_root(sandbox: &mut Sandbox, store: &Store) -> Result<(), Error> {
+    let Some(scratch) = &mut sandbox.scratch else {
+        return Ok(());
+    };
+    let root = sandbox
+        .mounts
+        .iter_mut()
+        .find(|mount| mount.purpose == Purpose::Root);
+    let Some(root) = root else { return Ok(()) };
+    let inside = |path: &Utf8PathBuf| path.strip_prefix(&root.host).ok().map(Utf8Path::to_owned);
+    let folders: Vec<Utf8PathBuf> = scratch.folders.iter().filter_map(inside).collect();
+    let files: Vec<Utf8PathBuf> = scratch.files.iter().filter_map(inside).collect();
+    let key = crate::store::hash::Sha256::of(format!("{folders:?}{files:?}").as_bytes());
+    let kept = store.get_or_create::<StoreError>(Kind::Root, &key.to_string(), |staging| {
+        for folder in &folders {
+            let path = staging.join(folder);
+            std::fs::create_dir_all(&path)
+                .map_err(|e| StoreError::io("make the folder", &path, e))?;
+        }
+        for file in &files {
+            let path = staging.join(file);
+            std::fs::write(&path, b"").map_err(|e| StoreError::io("write", &path, e))?;
+        }
+        Ok(())
+    })?;
+    let old = std::mem::replace(&mut root.host, kept);
+    scratch.folders.retain(|path| !path.starts_with(&old));
+    scratch.files.retain(|path| !path.starts_with(&old));
+    Ok(())
+}
+
 /// What the command line says about settings.
 fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let wrong = |flag: &str| {
         let flag = flag.to_owned();
-        move |message: String| Error::Usage {
-            message: format!("{flag}: {message}"),
-        }
+        move |message: String| Error::usage(format!("{flag}: {message}"))
     };
     let runtime = options
         .runtime
@@ -148,9 +238,8 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
         }
     }
     let specs = config.env.iter().map(|setting| &setting.value);
-    env::apply(specs, |name| std::env::var_os(name), &mut variables).map_err(|e| Error::Usage {
-        message: e.to_string(),
-    })?;
+    env::apply(specs, |name| std::env::var_os(name), &mut variables)
+        .map_err(|e| Error::usage(e.to_string()))?;
     Ok(Request {
         program: split.program.into(),
         python_options: split.python,

@@ -54,6 +54,10 @@ pub enum Adaptation {
     /// For wazero, which refuses a `poll_oneoff` until an absolute time, so that `time.sleep` fails.
     /// The time becomes a duration from now.
     RelativeClock,
+    /// For wasmtime, to which a pipe that nobody reads any more is an I/O error like any other, so
+    /// that Python raises a bare `OSError`. On stdout and stderr that error becomes a broken pipe,
+    /// which is by far the most frequent reason for it there.
+    BrokenPipe,
 }
 
 /// Changes whenever adapted modules come out differently, so that older ones are not used.
@@ -68,11 +72,12 @@ pub const TTY_VAR: &str = "PYW_TTY";
 
 impl Adaptation {
     /// All of them.
-    pub const ALL: [Adaptation; 4] = [
+    pub const ALL: [Adaptation; 5] = [
         Adaptation::ExitCode,
         Adaptation::Tty,
         Adaptation::PollZero,
         Adaptation::RelativeClock,
+        Adaptation::BrokenPipe,
     ];
 
     /// The name used in runtime descriptors.
@@ -82,6 +87,7 @@ impl Adaptation {
             Adaptation::Tty => "tty",
             Adaptation::PollZero => "poll-zero",
             Adaptation::RelativeClock => "relative-clock",
+            Adaptation::BrokenPipe => "broken-pipe",
         }
     }
 }
@@ -135,6 +141,12 @@ const WRAPPERS: &[Wrapper] = &[
         import: "poll_oneoff",
         needs: &["clock_time_get"],
         body: relative_clock,
+    },
+    Wrapper {
+        adaptation: Adaptation::BrokenPipe,
+        import: "fd_write",
+        needs: &[],
+        body: broken_pipe,
     },
 ];
 
@@ -869,7 +881,33 @@ fn no_tty(parts: &Parts, filetype: u64) -> Function {
     })
 }
 
+// ---- broken-pipe -------------------------------------------------------------------------------
+
+/// ```c
+/// errno_t fd_write(int fd, ciovec_t *list, uint32_t count, uint32_t *written) {
+///     errno_t error = inner(fd, list, count, written);
+///     return error == EIO && (fd == 1 || fd == 2) ? EPIPE : error;
+/// }
+/// ```
+fn broken_pipe(parts: &Parts) -> Function {
+    let (fd, list, count, written, error) = (0, 1, 2, 3, 4);
+    function(1, 0, |c| {
+        c.i32_const(EPIPE);
+        c.local_get(fd).local_get(list);
+        c.local_get(count).local_get(written).call(parts.inner);
+        c.local_tee(error);
+        c.local_get(error).i32_const(EIO).i32_eq();
+        c.local_get(fd).i32_const(1).i32_sub();
+        c.i32_const(2).i32_lt_u().i32_and();
+        c.select();
+    })
+}
+
 // ---- poll-zero, relative-clock -----------------------------------------------------------------
+
+/// WASI's numbers for errors.
+const EIO: i32 = 29;
+const EPIPE: i32 = 64;
 
 /// Size and fields of a `subscription`.
 mod subscription {
@@ -1138,7 +1176,11 @@ mod tests {
             .func_wrap(
                 PREVIEW1,
                 "fd_write",
-                |mut c: C<'_>, fd: i32, iov: i32, _: i32, _: i32| {
+                |mut c: C<'_>, fd: i32, iov: i32, count: i32, error: i32| {
+                    // A write of -1 buffers is one that a test wants to fail.
+                    if count == -1 {
+                        return error;
+                    }
                     let data = bytes(&c, int(&c, iov), int(&c, iov + 4) as usize);
                     c.data_mut().written.push((fd, data));
                     0
@@ -1237,7 +1279,7 @@ mod tests {
         (import "wasi_snapshot_preview1" "path_open"
             (func (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "fd_write"
-            (func (param i32 i32 i32 i32) (result i32)))
+            (func $write (param i32 i32 i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "fd_fdstat_get"
             (func $fdstat (param i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "fd_filestat_get"
@@ -1265,6 +1307,8 @@ mod tests {
             (call $filestat (local.get 0) (local.get 1)))
         (func (export "poll") (param i32 i32 i32 i32) (result i32)
             (call $poll (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+        (func (export "write_failing") (param i32 i32) (result i32)
+            (call $write (local.get 0) (i32.const 0) (i32.const -1) (local.get 1)))
         (func (export "pages") (result i32) (memory.size)))"#;
 
     fn adapted(text: &str, adaptations: &[Adaptation]) -> Vec<u8> {
@@ -1502,6 +1546,18 @@ mod tests {
             ),
             [(1, 0), (50, 0), (1, 0), (0, 0)]
         );
+    }
+
+    #[test]
+    fn an_error_on_an_output_stream_is_a_broken_pipe() {
+        let mut guest = start(&adapted(GUEST, &[Adaptation::BrokenPipe]), Host::default());
+        let mut write = |fd| call::<_, i32>(&mut guest, "write_failing", (fd, EIO)).unwrap();
+        assert_eq!(
+            [write(0), write(1), write(2), write(3)],
+            [EIO, EPIPE, EPIPE, EIO]
+        );
+        let mut other = |error| call::<_, i32>(&mut guest, "write_failing", (1, error)).unwrap();
+        assert_eq!([other(0), other(8)], [0, 8]);
     }
 
     #[test]

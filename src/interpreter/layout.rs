@@ -8,7 +8,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::InterpreterError;
-use super::{FORMAT, MODULE};
+use super::{MODULE, format_tag};
 use crate::store::hash::Sha256;
 use crate::store::unpack;
 
@@ -40,16 +40,16 @@ pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
         .file_stem()
         .unwrap_or("python")
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || ".-_".contains(c) {
-                c
-            } else {
-                '_'
-            }
+        .map(|c| match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() || ".-_+".contains(c) => c,
+            _ => '_',
         })
         .take(60)
         .collect();
-    Ok(format!("{stem}-{}-{FORMAT}", &hash[..16]))
+    // The store takes no name that begins with a dot.
+    let stem = stem.trim_start_matches('.');
+    let stem = if stem.is_empty() { "python" } else { stem };
+    Ok(format!("{stem}-{}-{}", &hash[..16], format_tag()))
 }
 
 fn list_library(root: &Utf8Path, seen: &mut String) -> Result<(), InterpreterError> {

@@ -27,7 +27,6 @@ pub struct Descriptor {
     pub command: CommandLine,
     #[serde(default)]
     pub mount: MountGrant,
-    #[serde(default)]
     pub env: EnvGrant,
     #[serde(default)]
     pub network: NetworkGrant,
@@ -42,6 +41,14 @@ pub struct Descriptor {
     /// Conformance cases whose result is known to differ on this runtime.
     #[serde(default)]
     pub known_differences: Vec<KnownDifference>,
+}
+
+impl Descriptor {
+    /// Whether the runtime alone keeps a read-only mount read-only.
+    #[must_use]
+    pub fn holds_read_only(&self) -> bool {
+        self.mount.read.is_some() && !self.mount.read_leaks && !self.mount.escapes
+    }
 }
 
 /// How the version is asked for.
@@ -67,6 +74,9 @@ pub struct CommandLine {
     pub first: Vec<Template>,
     /// Names the module, behind the grants. `{module}`.
     pub module: Vec<Template>,
+    /// It compiles a module when it first meets it, and keeps the result.
+    #[serde(default)]
+    pub compiles: bool,
     /// Between the module and the guest's own arguments.
     #[serde(default)]
     pub separator: Vec<String>,
@@ -90,13 +100,17 @@ pub struct MountGrant {
     /// The runtime's read-only mark can be got round, so the fence has to hold it too.
     #[serde(default)]
     pub read_leaks: bool,
+    /// Guests can leave a mount, such as through links, so nothing is run without the fence.
+    #[serde(default)]
+    pub escapes: bool,
 }
 
 /// How a variable is set. `{name}`, `{value}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EnvGrant {
-    pub set: Option<Vec<Template>>,
+    /// Required: pyw's own bootstrap is told what it needs in this way.
+    pub set: Vec<Template>,
     /// Values that are empty, or begin or end with white space, do not arrive as they are.
     #[serde(default)]
     pub trims: bool,
@@ -109,7 +123,7 @@ pub struct NetworkGrant {
     pub host: Option<Vec<Template>>,
 }
 
-/// How limits are set: `{bytes}`, `{pages}` (of 64 KiB), `{seconds}`, `{millis}`.
+/// How limits are set: `{bytes}`, `{pages}` (of 64 KiB). Time is pyw's own to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LimitGrants {
@@ -256,7 +270,7 @@ impl Descriptor {
             ("command.module", Some(&self.command.module), &["module"]),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
-            ("env.set", self.env.set.as_ref(), &["name", "value"]),
+            ("env.set", Some(&self.env.set), &["name", "value"]),
             ("network.host", self.network.host.as_ref(), &[]),
             (
                 "limits.memory",
@@ -289,7 +303,7 @@ impl Descriptor {
             ),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
-            ("env.set", self.env.set.as_ref(), &["name", "value"]),
+            ("env.set", Some(&self.env.set), &["name", "value"]),
         ];
         for (place, templates, needed) in needs {
             let Some(templates) = templates else { continue };
@@ -353,6 +367,8 @@ mod tests {
         module = ["{module}"]
         [mount]
         write = ["--dir={host}:{guest}"]
+        [env]
+        set = ["--env={name}={value}"]
     "#;
 
     #[test]

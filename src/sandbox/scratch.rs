@@ -19,6 +19,17 @@ pub struct Scratch {
     pub placed: Vec<Placed>,
 }
 
+impl Scratch {
+    /// Whether there is nothing to make.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.folders.is_empty()
+            && self.files.is_empty()
+            && self.links.is_empty()
+            && self.placed.is_empty()
+    }
+}
+
 /// One file that is put into a folder of the scratch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Placed {

@@ -1,6 +1,5 @@
 //! The one place that talks to the network: requests, retries, resuming, and caps on what comes.
 
-use std::error::Error as _;
 use std::io::{self, Read};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use reqwest::blocking::{Client, Response};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url, redirect};
 
+use super::cause::{is_certificate_problem, reason};
 use super::error::StoreError;
 use super::hash::Sha256;
 use super::part::Part;
@@ -420,21 +420,26 @@ impl Http {
 }
 
 fn check_redirect(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    if attempt.previous().len() > REDIRECTS {
-        return attempt.error(format!("it redirects more than {REDIRECTS} times"));
+    match may_redirect(attempt.previous(), attempt.url()) {
+        Ok(()) => attempt.follow(),
+        Err(problem) => attempt.error(problem),
     }
-    let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-    if secure && attempt.url().scheme() != "https" {
-        return attempt.error("it redirects from https to http");
+}
+
+fn may_redirect(previous: &[Url], next: &Url) -> Result<(), &'static str> {
+    if previous.len() > REDIRECTS {
+        return Err("it redirects more than 5 times");
+    }
+    if next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https") {
+        return Err("it redirects from https to http");
     }
     // A password that the server made up, for a host that is not its own. (That the user's own
     // password is not sent on to another host is the client's doing.)
-    let origin = attempt.previous().first().map(Url::origin);
-    let secret = !attempt.url().username().is_empty() || attempt.url().password().is_some();
-    if secret && origin.is_some_and(|origin| origin != attempt.url().origin()) {
-        return attempt.error("it redirects to another host with a password");
+    let secret = !next.username().is_empty() || next.password().is_some();
+    if secret && previous.first().map(Url::origin) != Some(next.origin()) {
+        return Err("it redirects to another host with a password");
     }
-    attempt.follow()
+    Ok(())
 }
 
 pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -498,51 +503,18 @@ fn too_big(url: &Url, cap: u64) -> StoreError {
     wrong_size(url, format!("more than {cap} bytes came"))
 }
 
-/// An error and its causes.
-fn chain<'e>(
-    first: Option<&'e (dyn std::error::Error + 'static)>,
-) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
-    std::iter::successors(first, |error| {
-        let error: &'e (dyn std::error::Error + 'static) = *error;
-        error.source()
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The chain of causes from the first one that tells something.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    const EMPTY: [&str; 5] = [
-        "error sending request",
-        "error decoding response body",
-        "request or response body error",
-        "error following redirect",
-        "client error",
-    ];
-    let mut texts: Vec<String> = Vec::new();
-    for text in chain(Some(error)).map(ToString::to_string) {
-        let empty = EMPTY.iter().any(|empty| text.starts_with(empty));
-        if !empty && !texts.iter().any(|before| before.contains(&text)) {
-            texts.push(text);
-        }
+    #[test]
+    fn redirects_are_few_and_stay_secure() {
+        let url = |text| Url::parse(text).unwrap();
+        let (plain, secure) = (url("http://a/"), url("https://a/"));
+        assert!(may_redirect(std::slice::from_ref(&plain), &secure).is_ok());
+        assert!(may_redirect(std::slice::from_ref(&secure), &secure).is_ok());
+        assert!(may_redirect(std::slice::from_ref(&secure), &plain).is_err());
+        assert!(may_redirect(&vec![plain.clone(); REDIRECTS], &plain).is_ok());
+        assert!(may_redirect(&vec![plain.clone(); REDIRECTS + 1], &plain).is_err());
     }
-    if texts.is_empty() {
-        return error.to_string();
-    }
-    texts.join(": ")
-}
-
-/// Whether the server's certificate was refused, which no retry can help.
-fn is_certificate_problem(error: &reqwest::Error) -> bool {
-    chain(error.source()).any(|error| {
-        // The source of an io error is the source of what it wraps, so look into it as well.
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(|error| error.get_ref())
-            .map(|inner| inner as &(dyn std::error::Error + 'static));
-        [Some(error), inner].into_iter().flatten().any(|error| {
-            matches!(
-                error.downcast_ref(),
-                Some(rustls::Error::InvalidCertificate(_))
-            )
-        })
-    })
 }

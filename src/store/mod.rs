@@ -17,6 +17,7 @@
 //! point leaves nothing to repair: only folders in `staging` that the next builder sweeps away.
 
 mod cache;
+mod cause;
 mod error;
 pub mod fetch;
 pub mod hash;
