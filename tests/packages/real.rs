@@ -10,11 +10,10 @@ use pyw::store::indexes::{IndexArguments, IndexSettings};
 
 use crate::{Scratch, name, pins, request, run, told};
 
-/// Twenty projects that many programs use.
+/// Twenty projects that many programs use, pure down to the last of what they need.
 pub const TWENTY: [&str; 20] = [
     "rich",
     "httpx",
-    "jinja2",
     "click",
     "attrs",
     "requests",
@@ -32,31 +31,26 @@ pub const TWENTY: [&str; 20] = [
     "python-dateutil",
     "typer",
     "marshmallow",
+    "pygments",
 ];
 
 /// Forty more.
 pub const MORE: [&str; 40] = [
-    "flask",
     "django",
     "starlette",
     "textual",
     "prompt-toolkit",
-    "pygments",
     "docutils",
-    "sphinx",
-    "jsonschema",
+    "jsonschema<4.18",
     "tqdm",
     "colorama",
     "humanize",
     "arrow",
-    "pendulum<3",
     "boltons",
     "cachetools",
     "sortedcontainers",
     "tinydb",
-    "peewee<3.18",
     "sqlparse",
-    "mako",
     "chardet",
     "charset-normalizer",
     "idna",
@@ -67,7 +61,6 @@ pub const MORE: [&str; 40] = [
     "loguru",
     "environs",
     "python-dotenv",
-    "pyyaml-include<2",
     "xmltodict",
     "feedparser",
     "html5lib",
@@ -76,6 +69,13 @@ pub const MORE: [&str; 40] = [
     "lark",
     "ply",
     "pytest",
+    "bottle",
+    "parso",
+    "pathspec",
+    "platformdirs",
+    "wcwidth",
+    "zipp",
+    "jsonpointer",
 ];
 
 fn index(scratch: &Scratch) -> Index {
@@ -103,7 +103,7 @@ fn well_known_projects() {
     for (asked, needs) in [
         ("rich", "pygments"),
         ("httpx>=0.27", "httpcore"),
-        ("jinja2", "markupsafe"),
+        ("pytest", "pluggy"),
     ] {
         let Some(result) = reach(&[asked]) else {
             return;
@@ -133,6 +133,17 @@ fn native_only_is_told() {
         "{error}"
     );
     assert!(error.contains("only wheels for Linux, macOS"), "{error}");
+    let Some(Err(error)) = reach(&["jinja2"]) else {
+        return;
+    };
+    let error = told(&error);
+    assert!(
+        error.starts_with("`jinja2` (app.py) cannot be had\n  jinja2 "),
+        "{error}"
+    );
+    assert!(error.contains("3.1.6 needs markupsafe>=2.0"), "{error}");
+    assert!(error.contains("only wheels for Linux, macOS"), "{error}");
+    assert!(error.contains("build a pure wheel"), "{error}");
 }
 
 #[test]

@@ -91,7 +91,8 @@ fn source_only() {
         report(&entries, &request(&["a"])),
         "`a` (app.py) cannot be had\n  \
          a 1.0 is only there as source, which pyw cannot build yet, as every release that fits\n\
-         hint: build a wheel of a elsewhere, and name its folder with --find-links"
+         hint: if a works without compiled code, build a pure wheel of it elsewhere and name \
+         its folder with --find-links"
     );
 }
 

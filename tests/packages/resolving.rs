@@ -331,8 +331,8 @@ fn looking_back_has_an_end() {
         "`a` (app.py) cannot be had\n  \
          a 2.5.1 to 3.0.119 need core==9\n  \
          no release of core fits; the newest is 1\n  \
-         a: 26 releases were tried, and older ones were not\n\
-         hint: name a release of a, as `a<3.0.95`"
+         26 releases of a were tried, and others were not\n\
+         hint: name an older release, as `a<2.5.1`"
     );
     let wheels = server
         .log()
