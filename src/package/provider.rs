@@ -183,7 +183,7 @@ impl Provider<'_> {
             .metadata(name, version)
             .map_err(|failure| match &*failure {
                 Failure::Wrong(problem) => Problem::Unavailable(problem.clone()),
-                Failure::Fatal(_) => Problem::Stop(Stop::Failed(failure.into_error())),
+                Failure::Fatal(_) => Problem::Stop(Stop::Failed(failure.error())),
             })
     }
 
@@ -265,7 +265,7 @@ impl Provider<'_> {
         let project = self
             .scout
             .project(name)
-            .map_err(|failure| Stop::Failed(failure.into_error()))?;
+            .map_err(|failure| Stop::Failed(failure.error()))?;
         let candidates = self.candidates(name, &project, range);
         if let Some(preference) = self.preference(name)
             && candidates.contains(&preference)

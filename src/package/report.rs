@@ -582,20 +582,15 @@ pub(super) fn held_back(provider: &Provider<'_>, resolution: &Resolution) -> Vec
             .get(name)
             .cloned()
             .unwrap_or_else(Ranges::full);
-        let needs = |metadata: &super::metadata::Metadata| {
-            let mut all = Ranges::full();
-            for need in metadata.requires.iter().filter(|need| need.name == *name) {
-                if need.applies(provider.environment) {
-                    all = all.intersection(&need.ranges());
-                }
-            }
-            all
-        };
         for other in &resolution.packages {
             if other.dependencies.contains(name)
                 && let Ok(metadata) = provider.metadata(&other.name, &other.version)
             {
-                wanted = wanted.intersection(&needs(&metadata));
+                for extra in std::iter::once(None).chain(other.extras.iter().map(Some)) {
+                    for need in provider.needs(&metadata, extra).filter(|n| n.name == *name) {
+                        wanted = wanted.intersection(&need.ranges());
+                    }
+                }
             }
         }
         for asked in &provider.request.requirements {

@@ -362,7 +362,7 @@ fn source(
     let project = provider
         .scout
         .project(name)
-        .map_err(|failure| failure.into_error())?;
+        .map_err(|failure| failure.error())?;
     let release = project.releases.get(version);
     match release.map(|release| &release.wheel) {
         Some(Ok(wheel)) => {

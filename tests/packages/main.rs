@@ -30,6 +30,12 @@ pub struct Scratch {
     pub store: Store,
 }
 
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch::new()
+    }
+}
+
 impl Scratch {
     pub fn new() -> Self {
         pyw::ui::progress::init(pyw::ui::progress::Verbosity::Quiet);
