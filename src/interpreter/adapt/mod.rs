@@ -1,0 +1,579 @@
+//! Copies of an interpreter's module in which some WASI calls go through wrappers.
+//!
+//! Runtimes differ in small ways that a program could notice: exit codes that are cut short, pipes
+//! that claim to be terminals, sleeps that are refused or never end. Python code can hide some of
+//! that, but C code below it cannot be reached from there, and a program would find patched
+//! modules. So the quirk is smoothed over *below* Python: [`adapt`] appends small functions to the
+//! module and lets everything in it that meant an import call them instead.
+//!
+//! The guest finds its memory as it left it. What has to be changed in an argument is changed in a
+//! copy, and room for that comes from `memory.grow`, not from the guest; only the wrapper of
+//! `proc_exit`, after which nothing of the guest runs, takes what is there.
+//!
+//! A new adaptation is a variant of [`Adaptation`] and a row of `WRAPPERS` with the function that
+//! emits its body, in the file of its family.
+//!
+//! An adapted module keeps state in globals (for instance whether stdin is a terminal, once it was
+//! asked). A snapshot would freeze that, so adapt a snapshot; do not take one of an adapted module.
+
+mod exit_code;
+mod memory;
+mod poll;
+mod streams;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use serde::{Deserialize, Serialize};
+use wasm_encoder::reencode::{self, Reencode};
+use wasm_encoder::{
+    CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType, Module,
+    SectionId, TypeSection, ValType,
+};
+use wasmparser::{Operator, Parser, Payload, TypeRef};
+
+use super::wasm::{PREVIEW1, Problem, WasmError};
+
+/// A quirk of some runtime that can be smoothed over inside the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adaptation {
+    /// For wasmtime, which turns an exit code above 125 into 1 and prints an error with a backtrace
+    /// on stderr. The module then writes such a code, 4 bytes little-endian, into the file
+    /// [`EXIT_CODE_FILE`] of the folder mounted at [`EXIT_CODE_MOUNT`], and exits with 1. Where no
+    /// preopen has exactly that name nothing changes: so it is without the mount, and always on
+    /// WasmEdge (its preopens have no leading `/`) and wasmer (it has one preopen, `/`), which pass
+    /// codes on as they are. So a code in the file is the true one, and without a file the
+    /// runtime's is.
+    ExitCode,
+    /// For wasmer, to which every standard stream is a terminal, so that `cmd | python` starts the
+    /// REPL (and for WasmEdge and wazero, to which `/dev/null` is one). The environment variable [`TTY_VAR`]
+    /// says which streams are: the sum of 1 for stdin, 2 for stdout and 4 for stderr. For the others
+    /// a character device becomes a file of unknown type, which is what wasmtime says of a pipe.
+    /// Without the variable nothing changes. The program sees the variable in its environment; the
+    /// bootstrap has to take it away.
+    Tty,
+    /// For wasmer, which waits for ever in a `poll_oneoff` with a clock whose timeout is 0, so that
+    /// `import selectors` hangs. Such a timeout becomes 1 ns.
+    PollZero,
+    /// For wazero, which refuses a `poll_oneoff` until an absolute time, so that `time.sleep` fails.
+    /// The time becomes a duration from now.
+    RelativeClock,
+    /// For wasmtime, to which a pipe that nobody reads any more is an I/O error like any other, so
+    /// that Python raises a bare `OSError`. On stdout and stderr that error becomes a broken pipe,
+    /// which is by far the most frequent reason for it there.
+    BrokenPipe,
+}
+
+/// Changes whenever adapted modules come out differently, so that older ones are not used.
+pub const FORMAT: u32 = 1;
+
+/// Where a folder has to be mounted, writable, for [`Adaptation::ExitCode`].
+pub const EXIT_CODE_MOUNT: &str = "/.pyw/rc";
+/// The file in [`EXIT_CODE_MOUNT`] that holds the code.
+pub const EXIT_CODE_FILE: &str = "code";
+/// The environment variable of [`Adaptation::Tty`].
+pub const TTY_VAR: &str = "PYW_TTY";
+
+impl Adaptation {
+    /// All of them.
+    pub const ALL: [Adaptation; 5] = [
+        Adaptation::ExitCode,
+        Adaptation::Tty,
+        Adaptation::PollZero,
+        Adaptation::RelativeClock,
+        Adaptation::BrokenPipe,
+    ];
+
+    /// The name used in runtime descriptors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Adaptation::ExitCode => "exit-code",
+            Adaptation::Tty => "tty",
+            Adaptation::PollZero => "poll-zero",
+            Adaptation::RelativeClock => "relative-clock",
+            Adaptation::BrokenPipe => "broken-pipe",
+        }
+    }
+}
+
+/// What makes a function's body.
+type Emit = fn(&Parts) -> Function;
+
+/// One wrapper: which import it stands in front of, and how its body is made.
+struct Wrapper {
+    adaptation: Adaptation,
+    /// The preview 1 function that it wraps. Its own signature is the wrapper's.
+    import: &'static str,
+    /// Preview 1 functions that the body calls besides.
+    needs: &'static [&'static str],
+    body: Emit,
+}
+
+/// All wrappers. Of two around the same import, the first one is nearer to the runtime.
+const WRAPPERS: &[Wrapper] = &[
+    Wrapper {
+        adaptation: Adaptation::ExitCode,
+        import: "proc_exit",
+        needs: &[
+            "fd_prestat_get",
+            "fd_prestat_dir_name",
+            "path_open",
+            "fd_write",
+        ],
+        body: exit_code::exit_code,
+    },
+    Wrapper {
+        adaptation: Adaptation::Tty,
+        import: "fd_fdstat_get",
+        needs: &["environ_sizes_get", "environ_get"],
+        body: streams::tty_fdstat,
+    },
+    Wrapper {
+        adaptation: Adaptation::Tty,
+        import: "fd_filestat_get",
+        needs: &["environ_sizes_get", "environ_get"],
+        body: streams::tty_filestat,
+    },
+    Wrapper {
+        adaptation: Adaptation::PollZero,
+        import: "poll_oneoff",
+        needs: &[],
+        body: poll::poll_zero,
+    },
+    Wrapper {
+        adaptation: Adaptation::RelativeClock,
+        import: "poll_oneoff",
+        needs: &["clock_time_get"],
+        body: poll::relative_clock,
+    },
+    Wrapper {
+        adaptation: Adaptation::BrokenPipe,
+        import: "fd_write",
+        needs: &[],
+        body: streams::broken_pipe,
+    },
+];
+
+use ValType::{I32, I64};
+
+/// The signatures of the preview 1 functions that wrappers stand for or call.
+const SIGNATURES: &[(&str, &[ValType], &[ValType])] = &[
+    ("proc_exit", &[I32], &[]),
+    ("fd_prestat_get", &[I32, I32], &[I32]),
+    ("fd_prestat_dir_name", &[I32, I32, I32], &[I32]),
+    (
+        "path_open",
+        &[I32, I32, I32, I32, I32, I64, I64, I32, I32],
+        &[I32],
+    ),
+    ("fd_write", &[I32, I32, I32, I32], &[I32]),
+    ("fd_fdstat_get", &[I32, I32], &[I32]),
+    ("fd_filestat_get", &[I32, I32], &[I32]),
+    ("environ_sizes_get", &[I32, I32], &[I32]),
+    ("environ_get", &[I32, I32], &[I32]),
+    ("poll_oneoff", &[I32, I32, I32, I32], &[I32]),
+    ("clock_time_get", &[I32, I64, I32], &[I32]),
+];
+
+/// Functions that wrappers share, in the order in which they are appended.
+const HELPERS: [(Helper, Emit); 3] = [
+    (Helper::Fresh, memory::fresh),
+    (Helper::Scratch, memory::scratch),
+    (Helper::TtyMask, streams::tty_mask),
+];
+
+/// A function that wrappers share; each takes an i32 and returns one.
+#[derive(Clone, Copy)]
+enum Helper {
+    /// [`memory::fresh`].
+    Fresh,
+    /// [`memory::scratch`].
+    Scratch,
+    /// [`streams::tty_mask`].
+    TtyMask,
+}
+
+/// A global that wrappers share; each is a mutable i32.
+#[derive(Clone, Copy)]
+enum Global {
+    /// Where the scratch area begins.
+    ScratchAt,
+    /// How many bytes it has.
+    ScratchSize,
+    /// What [`streams::tty_mask`] found, or -1 before it looked.
+    TtyMask,
+}
+
+/// The globals' initial values, in the order of their appending.
+const GLOBALS: [(Global, i32); 3] = [
+    (Global::ScratchAt, 0),
+    (Global::ScratchSize, 0),
+    (Global::TtyMask, -1),
+];
+
+/// Re-encodes a core module with the chosen adaptations, and without its debug information (which
+/// runtimes carry around, and whose addresses would no longer be true).
+///
+/// An import that the module lacks needs no wrapper. With nothing to wrap, only the debug
+/// information goes.
+pub fn adapt(module: &[u8], adaptations: &BTreeSet<Adaptation>) -> Result<Vec<u8>, WasmError> {
+    let shape = Shape::read(module)?;
+    let wrappers: Vec<&Wrapper> = WRAPPERS
+        .iter()
+        .filter(|wrapper| adaptations.contains(&wrapper.adaptation))
+        .filter(|wrapper| shape.has_code && shape.imports.contains_key(wrapper.import))
+        .collect();
+    for wrapper in &wrappers {
+        shape.check(wrapper)?;
+    }
+    let mut adapter = Adapter::new(&shape, wrappers);
+    let mut output = Module::new();
+    adapter
+        .parse_core_module(&mut output, Parser::new(0), module)
+        .map_err(|error| match error {
+            reencode::Error::ParseError(error) => Problem::from(error),
+            other => Problem::Reencode(other.to_string()),
+        })?;
+    Ok(output.finish())
+}
+
+/// What has to be known about a module before it is re-encoded.
+#[derive(Default)]
+struct Shape {
+    /// Preview 1 functions: the indices under which each is imported.
+    imports: BTreeMap<String, Vec<u32>>,
+    /// The type index of each imported function.
+    import_types: Vec<u32>,
+    /// Parameters and results of each function type.
+    types: Vec<Option<wasmparser::FuncType>>,
+    functions: u32,
+    globals: u32,
+    has_code: bool,
+    has_globals: bool,
+    memory: Option<wasmparser::MemoryType>,
+}
+
+impl Shape {
+    fn read(module: &[u8]) -> Result<Shape, WasmError> {
+        let mut shape = Shape::default();
+        for payload in Parser::new(0).parse_all(module) {
+            match payload? {
+                Payload::Version {
+                    encoding: wasmparser::Encoding::Component,
+                    ..
+                } => return Err(Problem::Component.into()),
+                Payload::TypeSection(types) => {
+                    for group in types {
+                        shape.types.extend(group?.into_types().map(|ty| {
+                            match ty.composite_type.inner {
+                                wasmparser::CompositeInnerType::Func(ty) => Some(ty),
+                                _ => None,
+                            }
+                        }));
+                    }
+                }
+                Payload::ImportSection(imports) => {
+                    for import in imports.into_imports() {
+                        let import = import?;
+                        match import.ty {
+                            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                                if import.module == PREVIEW1 {
+                                    let indices =
+                                        shape.imports.entry(import.name.to_string()).or_default();
+                                    indices.push(shape.functions);
+                                }
+                                shape.functions += 1;
+                                shape.import_types.push(ty);
+                            }
+                            TypeRef::Global(_) => shape.globals += 1,
+                            TypeRef::Memory(memory) => {
+                                shape.memory.get_or_insert(memory);
+                            }
+                            TypeRef::Table(_) | TypeRef::Tag(_) => {}
+                        }
+                    }
+                }
+                Payload::FunctionSection(functions) => {
+                    shape.functions = shape.functions.saturating_add(functions.count());
+                }
+                Payload::MemorySection(memories) => {
+                    for memory in memories {
+                        shape.memory.get_or_insert(memory?);
+                    }
+                }
+                Payload::GlobalSection(globals) => {
+                    shape.has_globals = true;
+                    shape.globals = shape.globals.saturating_add(globals.count());
+                }
+                Payload::CodeSectionStart { .. } => shape.has_code = true,
+                _ => {}
+            }
+        }
+        Ok(shape)
+    }
+
+    /// Whether a wrapper can stand in this module: what it calls is there, has the standard's
+    /// signature, and memory is as its loads and stores expect.
+    fn check(&self, wrapper: &Wrapper) -> Result<(), Problem> {
+        for &import in [wrapper.import].iter().chain(wrapper.needs) {
+            let Some(indices) = self.imports.get(import) else {
+                return Err(Problem::MissingImport {
+                    adaptation: wrapper.adaptation.name(),
+                    import,
+                });
+            };
+            let expected = SIGNATURES.iter().find(|(name, ..)| *name == import);
+            let (_, params, results) = expected.ok_or(Problem::ImportType(import))?;
+            for index in indices {
+                let ty = self.import_types.get(*index as usize);
+                let ty = ty.and_then(|ty| self.types.get(*ty as usize)?.as_ref());
+                let same = ty.is_some_and(|ty| {
+                    same_types(ty.params(), params) && same_types(ty.results(), results)
+                });
+                if !same {
+                    return Err(Problem::ImportType(import));
+                }
+            }
+        }
+        let ordinary = self.memory.is_some_and(|memory| {
+            !memory.memory64
+                && memory.initial >= 1
+                && memory.page_size_log2.is_none_or(|log2| log2 == 16)
+        });
+        if ordinary {
+            Ok(())
+        } else {
+            Err(Problem::UnsuitableMemory)
+        }
+    }
+}
+
+fn same_types(actual: &[wasmparser::ValType], expected: &[ValType]) -> bool {
+    actual.len() == expected.len()
+        && actual.iter().zip(expected).all(|pair| {
+            matches!(
+                pair,
+                (wasmparser::ValType::I32, ValType::I32) | (wasmparser::ValType::I64, ValType::I64)
+            )
+        })
+}
+
+/// The indices that an emitted body needs.
+struct Parts {
+    /// The function that the wrapper wraps: the import, or a wrapper nearer to the runtime.
+    inner: u32,
+    /// Imported preview 1 functions.
+    imports: BTreeMap<&'static str, u32>,
+    first_helper: u32,
+    first_global: u32,
+}
+
+impl Parts {
+    /// The import `name`. Only what the wrapper lists in `needs` is asked for.
+    fn import(&self, name: &str) -> u32 {
+        self.imports[name]
+    }
+
+    fn helper(&self, helper: Helper) -> u32 {
+        self.first_helper + helper as u32
+    }
+
+    fn global(&self, global: Global) -> u32 {
+        self.first_global + global as u32
+    }
+}
+
+/// The re-encoder: everything stays as it is, but for the appended parts and for who is called.
+struct Adapter {
+    /// Which function an index now stands for, where it is another one.
+    redirected: BTreeMap<u32, u32>,
+    /// The appended functions: type index and body.
+    appended: Vec<(u32, Function)>,
+    /// Whether the globals have to be put into a section of their own.
+    new_global_section: bool,
+}
+
+impl Adapter {
+    fn new(shape: &Shape, wrappers: Vec<&Wrapper>) -> Adapter {
+        let mut adapter = Adapter {
+            redirected: BTreeMap::new(),
+            appended: Vec::new(),
+            new_global_section: false,
+        };
+        if wrappers.is_empty() {
+            return adapter;
+        }
+        adapter.new_global_section = !shape.has_globals;
+        // The helpers' type is appended, too.
+        let helper_type = shape.types.len() as u32;
+        let known = SIGNATURES.iter().filter_map(|(name, ..)| {
+            let index = shape.imports.get(*name)?.first()?;
+            Some((*name, *index))
+        });
+        let mut parts = Parts {
+            inner: 0,
+            imports: known.collect(),
+            first_helper: shape.functions,
+            first_global: shape.globals,
+        };
+        let tty = wrappers.iter().any(|w| w.adaptation == Adaptation::Tty);
+        for (helper, body) in HELPERS {
+            // `tty_mask` calls imports that need not be there if nobody calls it.
+            if tty || !matches!(helper, Helper::TtyMask) {
+                adapter.appended.push((helper_type, body(&parts)));
+            }
+        }
+        for wrapper in wrappers {
+            let indices = &shape.imports[wrapper.import];
+            let import = indices[0];
+            parts.inner = *adapter.redirected.get(&import).unwrap_or(&import);
+            let index = shape.functions + adapter.appended.len() as u32;
+            let ty = shape.import_types[import as usize];
+            adapter.appended.push((ty, (wrapper.body)(&parts)));
+            for import in indices {
+                adapter.redirected.insert(*import, index);
+            }
+        }
+        adapter
+    }
+
+    fn append_globals(&self, globals: &mut GlobalSection) {
+        let ty = GlobalType {
+            val_type: ValType::I32,
+            mutable: true,
+            shared: false,
+        };
+        for (_, value) in GLOBALS {
+            globals.global(ty, &ConstExpr::i32_const(value));
+        }
+    }
+
+    /// Whether a function body mentions a redirected function.
+    fn mentions_redirected(&self, body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<bool> {
+        let mut reader = body.get_operators_reader()?;
+        while !reader.eof() {
+            if let Operator::Call { function_index }
+            | Operator::ReturnCall { function_index }
+            | Operator::RefFunc { function_index } = reader.read()?
+                && self.redirected.contains_key(&function_index)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+type Reencoded = Result<(), reencode::Error<Infallible>>;
+
+impl Reencode for Adapter {
+    type Error = Infallible;
+
+    /// The one place where functions are redirected: calls, `ref.func`, elements, exports.
+    fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error<Infallible>> {
+        Ok(*self.redirected.get(&index).unwrap_or(&index))
+    }
+
+    fn parse_type_section(
+        &mut self,
+        types: &mut TypeSection,
+        section: wasmparser::TypeSectionReader<'_>,
+    ) -> Reencoded {
+        reencode::utils::parse_type_section(self, types, section)?;
+        if !self.appended.is_empty() {
+            types.ty().function([ValType::I32], [ValType::I32]);
+        }
+        Ok(())
+    }
+
+    fn parse_function_section(
+        &mut self,
+        functions: &mut FunctionSection,
+        section: wasmparser::FunctionSectionReader<'_>,
+    ) -> Reencoded {
+        reencode::utils::parse_function_section(self, functions, section)?;
+        for (ty, _) in &self.appended {
+            functions.function(*ty);
+        }
+        Ok(())
+    }
+
+    fn parse_global_section(
+        &mut self,
+        globals: &mut GlobalSection,
+        section: wasmparser::GlobalSectionReader<'_>,
+    ) -> Reencoded {
+        reencode::utils::parse_global_section(self, globals, section)?;
+        if !self.appended.is_empty() {
+            self.append_globals(globals);
+        }
+        Ok(())
+    }
+
+    fn intersperse_section_hook(
+        &mut self,
+        module: &mut Module,
+        _after: Option<SectionId>,
+        before: Option<SectionId>,
+    ) -> Reencoded {
+        // Global stands before these; one of them always comes, since there is code.
+        let later = matches!(
+            before,
+            Some(
+                SectionId::Export
+                    | SectionId::Start
+                    | SectionId::Element
+                    | SectionId::DataCount
+                    | SectionId::Code
+            )
+        );
+        if later && std::mem::take(&mut self.new_global_section) {
+            let mut globals = GlobalSection::new();
+            self.append_globals(&mut globals);
+            module.section(&globals);
+        }
+        Ok(())
+    }
+
+    fn parse_code_section(
+        &mut self,
+        code: &mut CodeSection,
+        section: wasmparser::CodeSectionReader<'_>,
+    ) -> Reencoded {
+        for body in section {
+            let body = body?;
+            // Almost all bodies stay byte for byte: quicker, and nothing can be lost.
+            if self.mentions_redirected(&body)? {
+                self.parse_function_body(code, body)?;
+            } else {
+                code.raw(body.as_bytes());
+            }
+        }
+        for (_, body) in &self.appended {
+            code.function(body);
+        }
+        Ok(())
+    }
+
+    fn parse_custom_section(
+        &mut self,
+        module: &mut Module,
+        section: wasmparser::CustomSectionReader<'_>,
+    ) -> Reencoded {
+        // Branch hints hold offsets into bodies, which may be other ones now.
+        let name = section.name();
+        if !name.starts_with(".debug_") && !name.starts_with("metadata.code.") {
+            // As it is, also `name`: what it says of an import is still true of the import.
+            module.section(&wasm_encoder::CustomSection {
+                name: name.into(),
+                data: section.data().into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
