@@ -25,7 +25,7 @@ pub const INFO_FILE: &str = "pyw.json";
 /// The module inside an imported interpreter.
 pub const MODULE: &str = "bin/python.wasm";
 /// Changes whenever imports come out differently, so that older ones are not used.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What an interpreter says of itself, asked once when it is imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

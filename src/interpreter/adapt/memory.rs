@@ -38,8 +38,8 @@ pub(super) fn fresh(_: &Parts) -> Function {
 /// ```
 ///
 /// An old libc takes all memory there is for its heap when `malloc` is called for the first time;
-/// so what lasts may be taken only in calls that come after that, as a poll does. [`tty_mask`](super::streams::tty_mask) may
-/// come earlier and gives its memory up at once.
+/// so what lasts may be taken only in calls that come after that, as a poll does.
+/// [`settings`](super::settings::settings) may come earlier and gives its memory up at once.
 pub(super) fn scratch(parts: &Parts) -> Function {
     let (bytes, area) = (0, 1);
     let (start, size) = (

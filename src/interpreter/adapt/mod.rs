@@ -19,7 +19,9 @@
 mod exit_code;
 mod memory;
 mod poll;
+mod settings;
 mod streams;
+mod times;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,8 +53,7 @@ pub enum Adaptation {
     /// REPL (and for WasmEdge and wazero, to which `/dev/null` is one). The environment variable [`TTY_VAR`]
     /// says which streams are: the sum of 1 for stdin, 2 for stdout and 4 for stderr. For the others
     /// a character device becomes a file of unknown type, which is what wasmtime says of a pipe.
-    /// Without the variable nothing changes. The program sees the variable in its environment; the
-    /// bootstrap has to take it away.
+    /// Without the variable nothing changes.
     Tty,
     /// For wasmer, which waits for ever in a `poll_oneoff` with a clock whose timeout is 0, so that
     /// `import selectors` hangs. Such a timeout becomes 1 ns.
@@ -64,10 +65,16 @@ pub enum Adaptation {
     /// that Python raises a bare `OSError`. On stdout and stderr that error becomes a broken pipe,
     /// which is by far the most frequent reason for it there.
     BrokenPipe,
+    /// For wasmtime and WasmEdge, on which a program can set the times of what it may only read
+    /// (no fence covers that: Landlock knows no right for it). [`MOUNTS_VAR`] has one character for
+    /// each preopen from descriptor 3 on, `w` where it may be written; setting the times of all else
+    /// is refused as Landlock refuses other changes. Without the variable nothing changes. Only for
+    /// runtimes that number preopens in the order of their command line.
+    ReadOnlyTimes,
 }
 
 /// Changes whenever adapted modules come out differently, so that older ones are not used.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Where a folder has to be mounted, writable, for [`Adaptation::ExitCode`].
 pub const EXIT_CODE_MOUNT: &str = "/.pyw/rc";
@@ -75,15 +82,21 @@ pub const EXIT_CODE_MOUNT: &str = "/.pyw/rc";
 pub const EXIT_CODE_FILE: &str = "code";
 /// The environment variable of [`Adaptation::Tty`].
 pub const TTY_VAR: &str = "PYW_TTY";
+/// The environment variable of [`Adaptation::ReadOnlyTimes`].
+pub const MOUNTS_VAR: &str = "PYW_DIR";
+/// All environment variables of adaptations. The program sees them in its environment; the
+/// bootstrap has to take them away.
+pub const VARIABLES: [&str; 2] = [TTY_VAR, MOUNTS_VAR];
 
 impl Adaptation {
     /// All of them.
-    pub const ALL: [Adaptation; 5] = [
+    pub const ALL: [Adaptation; 6] = [
         Adaptation::ExitCode,
         Adaptation::Tty,
         Adaptation::PollZero,
         Adaptation::RelativeClock,
         Adaptation::BrokenPipe,
+        Adaptation::ReadOnlyTimes,
     ];
 
     /// The name used in runtime descriptors.
@@ -94,6 +107,7 @@ impl Adaptation {
             Adaptation::PollZero => "poll-zero",
             Adaptation::RelativeClock => "relative-clock",
             Adaptation::BrokenPipe => "broken-pipe",
+            Adaptation::ReadOnlyTimes => "read-only-times",
         }
     }
 }
@@ -154,6 +168,36 @@ const WRAPPERS: &[Wrapper] = &[
         needs: &[],
         body: streams::broken_pipe,
     },
+    Wrapper {
+        adaptation: Adaptation::ReadOnlyTimes,
+        import: "path_open",
+        needs: &["environ_sizes_get", "environ_get"],
+        body: times::path_open,
+    },
+    Wrapper {
+        adaptation: Adaptation::ReadOnlyTimes,
+        import: "fd_close",
+        needs: &["environ_sizes_get", "environ_get"],
+        body: times::fd_close,
+    },
+    Wrapper {
+        adaptation: Adaptation::ReadOnlyTimes,
+        import: "fd_renumber",
+        needs: &["environ_sizes_get", "environ_get"],
+        body: times::fd_renumber,
+    },
+    Wrapper {
+        adaptation: Adaptation::ReadOnlyTimes,
+        import: "fd_filestat_set_times",
+        needs: &["environ_sizes_get", "environ_get", "fd_filestat_get"],
+        body: times::fd_set_times,
+    },
+    Wrapper {
+        adaptation: Adaptation::ReadOnlyTimes,
+        import: "path_filestat_set_times",
+        needs: &["environ_sizes_get", "environ_get", "path_filestat_get"],
+        body: times::path_set_times,
+    },
 ];
 
 use ValType::{I32, I64};
@@ -175,24 +219,88 @@ const SIGNATURES: &[(&str, &[ValType], &[ValType])] = &[
     ("environ_get", &[I32, I32], &[I32]),
     ("poll_oneoff", &[I32, I32, I32, I32], &[I32]),
     ("clock_time_get", &[I32, I64, I32], &[I32]),
+    ("fd_close", &[I32], &[I32]),
+    ("fd_renumber", &[I32, I32], &[I32]),
+    ("fd_filestat_set_times", &[I32, I64, I64, I32], &[I32]),
+    (
+        "path_filestat_set_times",
+        &[I32, I32, I32, I32, I64, I64, I32],
+        &[I32],
+    ),
+    ("path_filestat_get", &[I32, I32, I32, I32, I32], &[I32]),
 ];
 
+/// A function that wrappers share: which adaptations it is there for, and how its body is made.
+struct Shared {
+    helper: Helper,
+    /// None: for all of them.
+    adaptations: &'static [Adaptation],
+    body: Emit,
+}
+
 /// Functions that wrappers share, in the order in which they are appended.
-const HELPERS: [(Helper, Emit); 3] = [
-    (Helper::Fresh, memory::fresh),
-    (Helper::Scratch, memory::scratch),
-    (Helper::TtyMask, streams::tty_mask),
+const HELPERS: &[Shared] = &[
+    Shared {
+        helper: Helper::Fresh,
+        adaptations: &[],
+        body: memory::fresh,
+    },
+    Shared {
+        helper: Helper::Scratch,
+        adaptations: &[],
+        body: memory::scratch,
+    },
+    Shared {
+        helper: Helper::SlotGet,
+        adaptations: &[Adaptation::ReadOnlyTimes],
+        body: times::slot_get,
+    },
+    Shared {
+        helper: Helper::SlotSet,
+        adaptations: &[Adaptation::ReadOnlyTimes],
+        body: times::slot_set,
+    },
+    Shared {
+        helper: Helper::Find,
+        adaptations: &[Adaptation::ReadOnlyTimes],
+        body: times::find,
+    },
+    Shared {
+        helper: Helper::List,
+        adaptations: &[Adaptation::ReadOnlyTimes],
+        body: times::list,
+    },
+    Shared {
+        helper: Helper::Strike,
+        adaptations: &[Adaptation::ReadOnlyTimes],
+        body: times::strike,
+    },
+    Shared {
+        helper: Helper::Settings,
+        adaptations: &[Adaptation::Tty, Adaptation::ReadOnlyTimes],
+        body: settings::settings,
+    },
 ];
 
 /// A function that wrappers share; each takes an i32 and returns one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Helper {
     /// [`memory::fresh`].
     Fresh,
     /// [`memory::scratch`].
     Scratch,
-    /// [`streams::tty_mask`].
-    TtyMask,
+    /// [`settings::settings`].
+    Settings,
+    /// [`times::slot_get`].
+    SlotGet,
+    /// [`times::slot_set`].
+    SlotSet,
+    /// [`times::find`].
+    Find,
+    /// [`times::list`].
+    List,
+    /// [`times::strike`].
+    Strike,
 }
 
 /// A global that wrappers share; each is a mutable i32.
@@ -202,15 +310,28 @@ enum Global {
     ScratchAt,
     /// How many bytes it has.
     ScratchSize,
-    /// What [`streams::tty_mask`] found, or -1 before it looked.
+    /// Whether the environment was asked for the settings.
+    Asked,
+    /// Which streams are terminals, or may be.
     TtyMask,
+    /// Whether times are held in what can only be read.
+    TimesHeld,
+    /// How many descriptors are listed.
+    SlotCount,
+    /// What [`times::slot_set`] sets.
+    SlotValue,
 }
 
-/// The globals' initial values, in the order of their appending.
-const GLOBALS: [(Global, i32); 3] = [
+/// The globals' initial values, in the order of their appending. Behind them come
+/// [`times::SLOTS`], where [`Adaptation::ReadOnlyTimes`] needs them.
+const GLOBALS: [(Global, i32); 7] = [
     (Global::ScratchAt, 0),
     (Global::ScratchSize, 0),
-    (Global::TtyMask, -1),
+    (Global::Asked, 0),
+    (Global::TtyMask, streams::ALL_STREAMS),
+    (Global::TimesHeld, 1),
+    (Global::SlotCount, 0),
+    (Global::SlotValue, 0),
 ];
 
 /// Re-encodes a core module with the chosen adaptations, and without its debug information (which
@@ -361,27 +482,38 @@ fn same_types(actual: &[wasmparser::ValType], expected: &[ValType]) -> bool {
 }
 
 /// The indices that an emitted body needs.
-struct Parts {
+struct Parts<'a> {
+    adaptations: &'a BTreeSet<Adaptation>,
     /// The function that the wrapper wraps: the import, or a wrapper nearer to the runtime.
     inner: u32,
     /// Imported preview 1 functions.
     imports: BTreeMap<&'static str, u32>,
-    first_helper: u32,
+    /// The helpers that are there.
+    helpers: BTreeMap<Helper, u32>,
     first_global: u32,
 }
 
-impl Parts {
+impl Parts<'_> {
+    fn has(&self, adaptation: Adaptation) -> bool {
+        self.adaptations.contains(&adaptation)
+    }
+
     /// The import `name`. Only what the wrapper lists in `needs` is asked for.
     fn import(&self, name: &str) -> u32 {
         self.imports[name]
     }
 
+    /// The helper. Only what `HELPERS` lists before, or for the wrapper, is asked for.
     fn helper(&self, helper: Helper) -> u32 {
-        self.first_helper + helper as u32
+        self.helpers[&helper]
     }
 
     fn global(&self, global: Global) -> u32 {
         self.first_global + global as u32
+    }
+
+    fn first_slot(&self) -> u32 {
+        self.first_global + GLOBALS.len() as u32
     }
 }
 
@@ -393,6 +525,8 @@ struct Adapter {
     appended: Vec<(u32, Function)>,
     /// Whether the globals have to be put into a section of their own.
     new_global_section: bool,
+    /// How many globals are appended for [`times`].
+    slots: u32,
 }
 
 impl Adapter {
@@ -401,6 +535,7 @@ impl Adapter {
             redirected: BTreeMap::new(),
             appended: Vec::new(),
             new_global_section: false,
+            slots: 0,
         };
         if wrappers.is_empty() {
             return adapter;
@@ -412,17 +547,24 @@ impl Adapter {
             let index = shape.imports.get(*name)?.first()?;
             Some((*name, *index))
         });
+        // Those that have something to wrap here.
+        let adaptations: BTreeSet<_> = wrappers.iter().map(|w| w.adaptation).collect();
         let mut parts = Parts {
+            adaptations: &adaptations,
             inner: 0,
             imports: known.collect(),
-            first_helper: shape.functions,
+            helpers: BTreeMap::new(),
             first_global: shape.globals,
         };
-        let tty = wrappers.iter().any(|w| w.adaptation == Adaptation::Tty);
-        for (helper, body) in HELPERS {
-            // `tty_mask` calls imports that need not be there if nobody calls it.
-            if tty || !matches!(helper, Helper::TtyMask) {
-                adapter.appended.push((helper_type, body(&parts)));
+        if parts.has(Adaptation::ReadOnlyTimes) {
+            adapter.slots = times::SLOTS;
+        }
+        for shared in HELPERS {
+            let wanted = shared.adaptations.iter().any(|a| parts.has(*a));
+            if shared.adaptations.is_empty() || wanted {
+                let index = shape.functions + adapter.appended.len() as u32;
+                adapter.appended.push((helper_type, (shared.body)(&parts)));
+                parts.helpers.insert(shared.helper, index);
             }
         }
         for wrapper in wrappers {
@@ -447,6 +589,9 @@ impl Adapter {
         };
         for (_, value) in GLOBALS {
             globals.global(ty, &ConstExpr::i32_const(value));
+        }
+        for _ in 0..self.slots {
+            globals.global(ty, &ConstExpr::i32_const(-1));
         }
     }
 

@@ -1,94 +1,27 @@
 //! [`Adaptation::Tty`](super::Adaptation::Tty) and
 //! [`Adaptation::BrokenPipe`](super::Adaptation::BrokenPipe).
 
-use wasm_encoder::{BlockType, Function};
+use wasm_encoder::{BlockType, Function, InstructionSink};
 
-use super::words::{at, first_bytes, for_each, function, when};
-use super::{Global, Helper, Parts, TTY_VAR};
+use super::settings::local::{ENTRY, VALUE};
+use super::words::{at, function, when};
+use super::{Global, Helper, Parts};
 
 const CHARACTER_DEVICE: i32 = 2;
 const UNKNOWN_FILE: i32 = 0;
 /// All three streams are left as the runtime says.
-const ALL_STREAMS: i32 = 7;
+pub(super) const ALL_STREAMS: i32 = 7;
 
 /// ```c
-/// int tty_mask(uint64_t *buffer) {         // buffer: 8 bytes of the caller's, given back as found
-///     if (mask != -1) return mask;
-///     mask = 7;
-///     uint64_t saved = *buffer;
-///     int error = environ_sizes_get(&buffer->count, &buffer->bytes);
-///     uint32_t names = buffer->count * 4, size = names + buffer->bytes + 16;
-///     *buffer = saved;
-///     if (error) return mask;
-///     char **area = fresh(size);
-///     if (!area) return mask;
-///     if (environ_get(area, area + names) == 0)
-///         for (i = 0; i < names; i += 4) {
-///             char *entry = area[i];
-///             if (memcmp(entry, "PYW_TTY=", 8) == 0 && (unsigned)(entry[8] - '0') <= 7)
-///                 mask = entry[8] - '0';
-///         }
-///     for (i = 0; i < size; i += 8) area[i] = 0;
-///     return mask;
-/// }
+/// if ((unsigned)(entry[8] - '0') <= 7) mask = entry[8] - '0';
 /// ```
-///
-/// The 16 bytes more let every entry be read as 8 bytes and one, and the clearing overshoot. The
-/// area is left as `memory.grow` gave it: an allocator may come across it and think it new.
-pub(super) fn tty_mask(parts: &Parts) -> Function {
-    let (buffer, names, size, area, i, entry) = (0, 1, 2, 3, 4, 5);
-    let saved = 6;
-    let mask = parts.global(Global::TtyMask);
-    let variable = i64::from_le_bytes(first_bytes(&format!("{TTY_VAR}=")));
-    function(5, 1, |c| {
-        c.global_get(mask).i32_const(-1).i32_ne();
-        when(c, |c| {
-            c.global_get(mask).return_();
-        });
-        c.i32_const(ALL_STREAMS).global_set(mask);
-
-        c.local_get(buffer).i64_load(at(0)).local_set(saved);
-        c.local_get(buffer);
-        c.local_get(buffer).i32_const(4).i32_add();
-        // The error stays on the stack until memory is restored.
-        c.call(parts.import("environ_sizes_get"));
-        c.local_get(buffer).i32_load(at(0)).i32_const(2).i32_shl();
-        c.local_tee(names).local_get(buffer).i32_load(at(4));
-        c.i32_add().i32_const(16).i32_add().local_set(size);
-        c.local_get(buffer).local_get(saved).i64_store(at(0));
-        when(c, |c| {
-            c.global_get(mask).return_();
-        });
-
-        c.local_get(size).call(parts.helper(Helper::Fresh));
-        c.local_tee(area).i32_eqz();
-        when(c, |c| {
-            c.global_get(mask).return_();
-        });
-        c.local_get(area);
-        c.local_get(area).local_get(names).i32_add();
-        c.call(parts.import("environ_get")).i32_eqz();
-        when(c, |c| {
-            for_each(c, i, names, 4, |c| {
-                c.local_get(area).local_get(i).i32_add().i32_load(at(0));
-                c.local_tee(entry).i64_load(at(0));
-                c.i64_const(variable).i64_eq();
-                when(c, |c| {
-                    c.local_get(entry).i32_load8_u(at(8));
-                    c.i32_const(i32::from(b'0')).i32_sub().local_tee(entry);
-                    c.i32_const(ALL_STREAMS).i32_le_u();
-                    when(c, |c| {
-                        c.local_get(entry).global_set(mask);
-                    });
-                });
-            });
-        });
-        for_each(c, i, size, 8, |c| {
-            c.local_get(area).local_get(i).i32_add();
-            c.i64_const(0).i64_store(at(0));
-        });
-        c.global_get(mask);
-    })
+pub(super) fn read_mask(parts: &Parts, c: &mut InstructionSink<'_>) {
+    c.local_get(ENTRY).i32_load8_u(at(8));
+    c.i32_const(i32::from(b'0')).i32_sub().local_tee(VALUE);
+    c.i32_const(ALL_STREAMS).i32_le_u();
+    when(c, |c| {
+        c.local_get(VALUE).global_set(parts.global(Global::TtyMask));
+    });
 }
 
 /// `fd_fdstat_get`: `isatty` in wasi-libc asks it, and calls a terminal what is a character device
@@ -105,9 +38,10 @@ pub(super) fn tty_filestat(parts: &Parts) -> Function {
 /// ```c
 /// errno_t get(fd_t fd, stat_t *stat) {
 ///     errno_t error = inner(fd, stat);
-///     if (error == 0 && fd <= 2 && stat->filetype == CHARACTER_DEVICE
-///         && !(tty_mask(stat) >> fd & 1))
-///         stat->filetype = UNKNOWN;
+///     if (error == 0 && fd <= 2 && stat->filetype == CHARACTER_DEVICE) {
+///         settings(0);
+///         if (!(mask >> fd & 1)) stat->filetype = UNKNOWN;
+///     }
 ///     return error;
 /// }
 /// ```
@@ -120,7 +54,8 @@ fn no_tty(parts: &Parts, filetype: u64) -> Function {
         c.local_get(fd).i32_const(2).i32_gt_u().br_if(0);
         c.local_get(stat).i32_load8_u(at(filetype));
         c.i32_const(CHARACTER_DEVICE).i32_ne().br_if(0);
-        c.local_get(stat).call(parts.helper(Helper::TtyMask));
+        c.i32_const(0).call(parts.helper(Helper::Settings)).drop();
+        c.global_get(parts.global(Global::TtyMask));
         c.local_get(fd).i32_shr_u().i32_const(1).i32_and().br_if(0);
         c.local_get(stat);
         c.i32_const(UNKNOWN_FILE).i32_store8(at(filetype));

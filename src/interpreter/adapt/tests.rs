@@ -17,11 +17,17 @@ struct Host {
     /// `fd_write`: descriptor, bytes.
     written: Vec<(i32, Vec<u8>)>,
     environ_reads: u32,
+    /// The descriptor that `path_open` gives; 0 is 77.
+    opens: i32,
+    /// Descriptors whose times were set.
+    set_times: Vec<i32>,
     exited: Option<i32>,
 }
 
 const EBADF: i32 = 8;
 const EINVAL: i32 = 28;
+const ENOENT: i32 = 44;
+const EACCES: i32 = 2;
 
 fn memory(caller: &Caller<'_, Host>) -> Memory {
     let memory = caller.get_export("memory").and_then(Extern::into_memory);
@@ -93,7 +99,12 @@ fn start(module: &[u8], host: Host) -> (Store<Host>, wasmi::Instance) {
                 let path = bytes(&c, path, length as usize);
                 let path = String::from_utf8(path).unwrap();
                 c.data_mut().opened.push((fd, path, oflags, rights));
-                put(&mut c, opened, &[77, 0, 0, 0]);
+                let new = if c.data().opens == 0 {
+                    77
+                } else {
+                    c.data().opens
+                };
+                put(&mut c, opened, &new.to_le_bytes());
                 0
             },
         )
@@ -127,8 +138,64 @@ fn start(module: &[u8], host: Host) -> (Store<Host>, wasmi::Instance) {
         .func_wrap(
             PREVIEW1,
             "fd_filestat_get",
-            |mut c: C<'_>, _: i32, p: i32| {
+            |mut c: C<'_>, fd: i32, p: i32| {
+                if fd == 9 {
+                    return EBADF;
+                }
                 put(&mut c, p, &[2; 64]);
+                0
+            },
+        )
+        .unwrap()
+        .func_wrap(
+            PREVIEW1,
+            "path_filestat_get",
+            |mut c: C<'_>, _: i32, _: i32, path: i32, _: i32, p: i32| {
+                put(&mut c, p, &[2; 64]);
+                if int(&c, path) == 0 { ENOENT } else { 0 }
+            },
+        )
+        .unwrap()
+        .func_wrap(
+            PREVIEW1,
+            "fd_close",
+            |_: C<'_>, fd: i32| {
+                if fd == 9 { EBADF } else { 0 }
+            },
+        )
+        .unwrap()
+        .func_wrap(
+            PREVIEW1,
+            "fd_renumber",
+            |_: C<'_>, from: i32, _: i32| {
+                if from == 9 { EBADF } else { 0 }
+            },
+        )
+        .unwrap()
+        .func_wrap(
+            PREVIEW1,
+            "fd_filestat_set_times",
+            |mut c: C<'_>, fd: i32, accessed: i64, modified: i64, flags: i32| {
+                assert_eq!((accessed, modified, flags), (11, 12, 5));
+                c.data_mut().set_times.push(fd);
+                0
+            },
+        )
+        .unwrap()
+        .func_wrap(
+            PREVIEW1,
+            "path_filestat_set_times",
+            |mut c: C<'_>,
+             fd: i32,
+             follow: i32,
+             path: i32,
+             length: i32,
+             accessed: i64,
+             modified: i64,
+             flags: i32| {
+                let paths = (follow, path, length);
+                assert_eq!((paths, accessed, modified, flags), ((1, 64, 4), 11, 12, 5));
+                c.data_mut().set_times.push(fd);
                 0
             },
         )
@@ -202,7 +269,7 @@ const GUEST: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_prestat_dir_name"
         (func (param i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_open"
-        (func (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write"
         (func $write (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_fdstat_get"
@@ -215,6 +282,15 @@ const GUEST: &str = r#"(module
         (func $poll (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "clock_time_get"
         (func (param i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_renumber"
+        (func $renumber (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_filestat_set_times"
+        (func $fd_times (param i32 i64 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_filestat_set_times"
+        (func $path_times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_filestat_get"
+        (func (param i32 i32 i32 i32 i32) (result i32)))
     (type $exiting (func (param i32)))
     (memory (export "memory") 1)
     (table 1 funcref)
@@ -234,6 +310,17 @@ const GUEST: &str = r#"(module
         (call $poll (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
     (func (export "write_failing") (param i32 i32) (result i32)
         (call $write (local.get 0) (i32.const 0) (i32.const -1) (local.get 1)))
+    (func (export "open") (param i32) (result i32)
+        (call $open (local.get 0) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 0)
+            (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 128)))
+    (func (export "close") (param i32) (result i32) (call $close (local.get 0)))
+    (func (export "renumber") (param i32 i32) (result i32)
+        (call $renumber (local.get 0) (local.get 1)))
+    (func (export "fd_times") (param i32) (result i32)
+        (call $fd_times (local.get 0) (i64.const 11) (i64.const 12) (i32.const 5)))
+    (func (export "path_times") (param i32) (result i32)
+        (call $path_times (local.get 0) (i32.const 1) (i32.const 64) (i32.const 4)
+            (i64.const 11) (i64.const 12) (i32.const 5)))
     (func (export "pages") (result i32) (memory.size)))"#;
 
 fn adapted(text: &str, adaptations: &[Adaptation]) -> Vec<u8> {
@@ -570,4 +657,142 @@ fn no_bytes_make_it_panic() {
             let _ = adapt(&bytes, &all);
         }
     }
+}
+
+/// A guest with [`Adaptation::ReadOnlyTimes`] and a path in its memory.
+struct Times(Store<Host>, wasmi::Instance);
+
+impl Times {
+    fn start(environ: &[&'static str]) -> Times {
+        let host = Host {
+            environ: environ.to_vec(),
+            ..Host::default()
+        };
+        let (store, instance) = start(&adapted(GUEST, &[Adaptation::ReadOnlyTimes]), host);
+        let mut times = Times(store, instance);
+        times.path(b"file");
+        times
+    }
+
+    fn path(&mut self, path: &[u8; 4]) {
+        let memory = self.1.get_memory(&self.0, "memory").unwrap();
+        memory.write(&mut self.0, 64, path).unwrap();
+    }
+
+    fn call<P: wasmi::WasmParams>(&mut self, name: &str, params: P) -> i32 {
+        let function = self.1.get_typed_func::<P, i32>(&self.0, name).unwrap();
+        function.call(&mut self.0, params).unwrap()
+    }
+
+    /// Opens something from `fd` that gets the number `new`.
+    fn open(&mut self, fd: i32, new: i32) {
+        self.0.data_mut().opens = new;
+        assert_eq!(self.call("open", fd), 0);
+    }
+
+    /// Whether times can be set, by descriptor and by path alike.
+    fn set(&mut self, fd: i32) -> bool {
+        self.0.data_mut().set_times.clear();
+        let answers = [self.call("fd_times", fd), self.call("path_times", fd)];
+        let set = &self.0.data().set_times;
+        match answers {
+            [0, 0] => assert_eq!(*set, [fd, fd]),
+            _ => {
+                assert_eq!(answers, [EACCES, EACCES]);
+                assert!(set.is_empty());
+            }
+        }
+        answers[0] == 0
+    }
+}
+
+#[test]
+fn times_are_set_only_where_writing_is_granted() {
+    let mut guest = Times::start(&["A=1", "PYW_DIR=rwrw"]);
+    for (fd, set) in [
+        (0, true),
+        (1, true),
+        (2, true),
+        (3, false),
+        (4, true),
+        (5, false),
+        (6, true),
+        (7, false),
+        (-1, false),
+    ] {
+        assert_eq!(guest.set(fd), set, "{fd}");
+    }
+    assert_eq!(guest.0.data().environ_reads, 1);
+}
+
+#[test]
+fn what_is_opened_is_as_what_it_was_opened_from() {
+    let mut guest = Times::start(&["PYW_DIR=rw"]);
+    // Numbers as random as WasmEdge's, and through several folders.
+    guest.open(4, 123_456_789);
+    guest.open(123_456_789, -7);
+    guest.open(3, 50);
+    guest.open(50, 51);
+    assert!(guest.set(123_456_789) && guest.set(-7));
+    assert!(!guest.set(50) && !guest.set(51));
+    // Numbers are used again.
+    assert_eq!(guest.call("close", -7), 0);
+    assert!(!guest.set(-7));
+    guest.open(3, -7);
+    assert!(!guest.set(-7) && guest.set(123_456_789) && guest.set(4));
+    assert_eq!(guest.call("close", 50), 0);
+    guest.open(123_456_789, 50);
+    assert!(guest.set(50));
+    // Also without having been closed, as the module sees it.
+    guest.open(3, 50);
+    assert!(!guest.set(50));
+}
+
+#[test]
+fn renumbering_takes_the_times_along() {
+    let mut guest = Times::start(&["PYW_DIR=rw"]);
+    guest.open(3, 10);
+    guest.open(4, 11);
+    assert_eq!(guest.call("renumber", (10, 1)), 0);
+    assert!(!guest.set(1) && !guest.set(10));
+    assert_eq!(guest.call("renumber", (11, 10)), 0);
+    assert!(guest.set(10) && !guest.set(11));
+    assert_eq!(guest.call("renumber", (10, 10)), 0);
+    assert!(guest.set(10));
+    assert_eq!(guest.call("renumber", (9, 10)), EBADF);
+    assert!(guest.set(10));
+}
+
+#[test]
+fn other_errors_come_before_the_refusal() {
+    let mut guest = Times::start(&["PYW_DIR=rw"]);
+    assert_eq!(guest.call("fd_times", 9), EBADF);
+    guest.path(&[0; 4]);
+    assert_eq!(guest.call("path_times", 3), ENOENT);
+    assert!(guest.0.data().set_times.is_empty());
+}
+
+#[test]
+fn without_the_variable_times_are_the_runtimes() {
+    let mut guest = Times::start(&["PYW_DIRS=r"]);
+    guest.open(3, 9);
+    assert!(guest.set(3));
+    let mut none = Times::start(&["PYW_DIR="]);
+    assert!(none.set(1) && !none.set(3));
+}
+
+#[test]
+fn a_full_list_withholds() {
+    let mut guest = Times::start(&["PYW_DIR=w"]);
+    let last = 100 + times::SLOTS as i32 - 4;
+    for fd in 100..last + 10 {
+        guest.open(3, fd);
+    }
+    assert!(guest.set(100) && guest.set(last - 1) && !guest.set(last));
+    for fd in 100..last {
+        assert_eq!(guest.call("close", fd), 0);
+    }
+    assert!(!guest.set(100) && guest.set(3));
+    guest.open(3, 100);
+    assert!(guest.set(100));
 }

@@ -2,6 +2,9 @@
 
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, MemArgTarget, ValType};
 
+/// The size of a `filestat`.
+pub(super) const FILESTAT: i32 = 64;
+
 /// `[address + offset]` of any alignment.
 pub(super) fn at(offset: u64) -> MemArg {
     MemArg {
