@@ -356,10 +356,8 @@ impl Planner<'_> {
         };
         let own_read = descriptor.holds_read_only();
         // Whom the row names, besides others, for what neither Landlock nor some runtimes hold.
-        let times = match self.has(Adaptation::ReadOnlyTimes) {
-            true => ", module (times)",
-            false => "",
-        };
+        let module_holds = self.has(Adaptation::ReadOnlyTimes) || self.has(Adaptation::OpenedTimes);
+        let times = if module_holds { ", module (times)" } else { "" };
         let mut writable = mount.access == Access::Write;
         let by = match (mount.access, own_read, layer) {
             (Access::Write, _, Some(layer)) => format!("{name}, {layer}"),

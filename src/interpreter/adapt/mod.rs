@@ -71,6 +71,11 @@ pub enum Adaptation {
     /// is refused as Landlock refuses other changes. Without the variable nothing changes. Only for
     /// runtimes that number preopens in the order of their command line.
     ReadOnlyTimes,
+    /// For wasmer, which has a single preopen, so that descriptors don't tell where they lead, and
+    /// on which setting times by a path changes nothing on the host, but by an opened file does.
+    /// Only the times of a file that was opened for writing can then be set, which the fence lets
+    /// no file be that may only be read. Not together with [`Adaptation::ReadOnlyTimes`].
+    OpenedTimes,
 }
 
 /// Changes whenever adapted modules come out differently, so that older ones are not used.
@@ -90,13 +95,14 @@ pub const VARIABLES: [&str; 2] = [TTY_VAR, MOUNTS_VAR];
 
 impl Adaptation {
     /// All of them.
-    pub const ALL: [Adaptation; 6] = [
+    pub const ALL: [Adaptation; 7] = [
         Adaptation::ExitCode,
         Adaptation::Tty,
         Adaptation::PollZero,
         Adaptation::RelativeClock,
         Adaptation::BrokenPipe,
         Adaptation::ReadOnlyTimes,
+        Adaptation::OpenedTimes,
     ];
 
     /// The name used in runtime descriptors.
@@ -108,6 +114,7 @@ impl Adaptation {
             Adaptation::RelativeClock => "relative-clock",
             Adaptation::BrokenPipe => "broken-pipe",
             Adaptation::ReadOnlyTimes => "read-only-times",
+            Adaptation::OpenedTimes => "opened-times",
         }
     }
 }
@@ -198,6 +205,30 @@ const WRAPPERS: &[Wrapper] = &[
         needs: &["environ_sizes_get", "environ_get", "path_filestat_get"],
         body: times::path_set_times,
     },
+    Wrapper {
+        adaptation: Adaptation::OpenedTimes,
+        import: "path_open",
+        needs: &[],
+        body: times::path_open_writing,
+    },
+    Wrapper {
+        adaptation: Adaptation::OpenedTimes,
+        import: "fd_close",
+        needs: &[],
+        body: times::fd_close,
+    },
+    Wrapper {
+        adaptation: Adaptation::OpenedTimes,
+        import: "fd_renumber",
+        needs: &[],
+        body: times::fd_renumber,
+    },
+    Wrapper {
+        adaptation: Adaptation::OpenedTimes,
+        import: "fd_filestat_set_times",
+        needs: &["fd_filestat_get"],
+        body: times::fd_set_times,
+    },
 ];
 
 use ValType::{I32, I64};
@@ -252,27 +283,27 @@ const HELPERS: &[Shared] = &[
     },
     Shared {
         helper: Helper::SlotGet,
-        adaptations: &[Adaptation::ReadOnlyTimes],
+        adaptations: times::ADAPTATIONS,
         body: times::slot_get,
     },
     Shared {
         helper: Helper::SlotSet,
-        adaptations: &[Adaptation::ReadOnlyTimes],
+        adaptations: times::ADAPTATIONS,
         body: times::slot_set,
     },
     Shared {
         helper: Helper::Find,
-        adaptations: &[Adaptation::ReadOnlyTimes],
+        adaptations: times::ADAPTATIONS,
         body: times::find,
     },
     Shared {
         helper: Helper::List,
-        adaptations: &[Adaptation::ReadOnlyTimes],
+        adaptations: times::ADAPTATIONS,
         body: times::list,
     },
     Shared {
         helper: Helper::Strike,
-        adaptations: &[Adaptation::ReadOnlyTimes],
+        adaptations: times::ADAPTATIONS,
         body: times::strike,
     },
     Shared {
@@ -323,7 +354,7 @@ enum Global {
 }
 
 /// The globals' initial values, in the order of their appending. Behind them come
-/// [`times::SLOTS`], where [`Adaptation::ReadOnlyTimes`] needs them.
+/// [`times::SLOTS`], where [`times`] needs them.
 const GLOBALS: [(Global, i32); 7] = [
     (Global::ScratchAt, 0),
     (Global::ScratchSize, 0),
@@ -556,7 +587,7 @@ impl Adapter {
             helpers: BTreeMap::new(),
             first_global: shape.globals,
         };
-        if parts.has(Adaptation::ReadOnlyTimes) {
+        if parts.has(Adaptation::ReadOnlyTimes) || parts.has(Adaptation::OpenedTimes) {
             adapter.slots = times::SLOTS;
         }
         for shared in HELPERS {

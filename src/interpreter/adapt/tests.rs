@@ -313,6 +313,9 @@ const GUEST: &str = r#"(module
     (func (export "open") (param i32) (result i32)
         (call $open (local.get 0) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 0)
             (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 128)))
+    (func (export "open_with") (param i32 i64) (result i32)
+        (call $open (local.get 0) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 0)
+            (local.get 1) (i64.const 0) (i32.const 0) (i32.const 128)))
     (func (export "close") (param i32) (result i32) (call $close (local.get 0)))
     (func (export "renumber") (param i32 i32) (result i32)
         (call $renumber (local.get 0) (local.get 1)))
@@ -664,11 +667,15 @@ struct Times(Store<Host>, wasmi::Instance);
 
 impl Times {
     fn start(environ: &[&'static str]) -> Times {
+        Times::with(Adaptation::ReadOnlyTimes, environ)
+    }
+
+    fn with(adaptation: Adaptation, environ: &[&'static str]) -> Times {
         let host = Host {
             environ: environ.to_vec(),
             ..Host::default()
         };
-        let (store, instance) = start(&adapted(GUEST, &[Adaptation::ReadOnlyTimes]), host);
+        let (store, instance) = start(&adapted(GUEST, &[adaptation]), host);
         let mut times = Times(store, instance);
         times.path(b"file");
         times
@@ -795,4 +802,25 @@ fn a_full_list_withholds() {
     assert!(!guest.set(100) && guest.set(3));
     guest.open(3, 100);
     assert!(guest.set(100));
+}
+
+#[test]
+fn times_of_what_was_opened_for_writing_are_set() {
+    let mut guest = Times::with(Adaptation::OpenedTimes, &["PYW_DIR=w"]);
+    let mut open = |rights: i64, new| {
+        guest.0.data_mut().opens = new;
+        assert_eq!(guest.call("open_with", (3, rights)), 0);
+        guest.call("fd_times", new)
+    };
+    // FD_READ, FD_WRITE, both, and FD_WRITE again.
+    assert_eq!(open(2, 50), EACCES);
+    assert_eq!(open(64, 51), 0);
+    assert_eq!(open(66, 50), 0);
+    assert_eq!(open(2, 51), EACCES);
+    assert_eq!(guest.call("fd_times", 50), 0);
+    assert_eq!(guest.call("close", 50), 0);
+    assert_eq!(guest.call("fd_times", 50), EACCES);
+    // Paths are the runtime's.
+    assert_eq!(guest.call("path_times", 3), 0);
+    assert_eq!(guest.0.data().environ_reads, 0);
 }

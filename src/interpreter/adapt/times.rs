@@ -1,9 +1,9 @@
-//! [`Adaptation::ReadOnlyTimes`](super::Adaptation::ReadOnlyTimes).
+//! [`Adaptation::ReadOnlyTimes`] and [`Adaptation::OpenedTimes`].
 //!
 //! The module keeps a list of the descriptors whose times may be set: the standard streams, the
-//! preopens that may be written, and what was opened from one of the list. All others are refused,
-//! also where the list is full: to forget one costs a program a change of times, but no one gets
-//! what was withheld.
+//! preopens that may be written, and what was opened from one of the list; or what was opened for
+//! writing. All others are refused, also where the list is full: to forget one costs a program a
+//! change of times, but no one gets what was withheld.
 //!
 //! The list lies in globals, which no instruction of the guest's names, and not in memory: a
 //! program can bring the interpreter to write where it should not, with made-up bytecode for one.
@@ -14,7 +14,10 @@ use wasm_encoder::{BlockType, Function, InstructionSink};
 
 use super::settings::local::{ENTRY, VALUE};
 use super::words::{FILESTAT, at, function, when};
-use super::{Global, Helper, Parts};
+use super::{Adaptation, Global, Helper, Parts};
+
+/// Those that need the list.
+pub(super) const ADAPTATIONS: &[Adaptation] = &[Adaptation::ReadOnlyTimes, Adaptation::OpenedTimes];
 
 /// How many descriptors the list holds.
 pub(super) const SLOTS: u32 = 1024;
@@ -178,12 +181,15 @@ pub(super) fn read_mounts(parts: &Parts, c: &mut InstructionSink<'_>) {
     c.br(0).end().end();
 }
 
-/// Emits `settings(0); if (held) body`.
+/// Emits `settings(0); if (held) body`, or only the body where no setting says so.
 fn when_held(
     parts: &Parts,
     c: &mut InstructionSink<'_>,
     body: impl FnOnce(&mut InstructionSink<'_>),
 ) {
+    if !parts.has(Adaptation::ReadOnlyTimes) {
+        return body(c);
+    }
     c.i32_const(0).call(parts.helper(Helper::Settings)).drop();
     c.global_get(parts.global(Global::TimesHeld));
     when(c, body);
@@ -202,7 +208,24 @@ fn when_held(
 /// }
 /// ```
 pub(super) fn path_open(parts: &Parts) -> Function {
-    let (fd, opened, error) = (0, 8, 9);
+    opening(parts, |c| {
+        let fd = 0;
+        c.local_get(fd).call(parts.helper(Helper::Find));
+        c.i32_const(-1).i32_ne();
+    })
+}
+
+/// The same, but what is listed is what was opened with the right FD_WRITE.
+pub(super) fn path_open_writing(parts: &Parts) -> Function {
+    opening(parts, |c| {
+        let rights = 5;
+        c.local_get(rights).i64_const(1 << 6).i64_and();
+        c.i64_eqz().i32_eqz();
+    })
+}
+
+fn opening(parts: &Parts, listed: impl FnOnce(&mut InstructionSink<'_>)) -> Function {
+    let (opened, error) = (8, 9);
     function(1, 0, |c| {
         for parameter in 0..=opened {
             c.local_get(parameter);
@@ -212,8 +235,7 @@ pub(super) fn path_open(parts: &Parts) -> Function {
             when_held(parts, c, |c| {
                 c.local_get(opened).i32_load(at(0));
                 c.call(parts.helper(Helper::Strike)).drop();
-                c.local_get(fd).call(parts.helper(Helper::Find));
-                c.i32_const(-1).i32_ne();
+                listed(c);
                 when(c, |c| {
                     c.local_get(opened).i32_load(at(0));
                     c.call(parts.helper(Helper::List)).drop();
