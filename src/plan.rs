@@ -10,7 +10,9 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::interpreter::adapt::{Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MOUNTS_VAR, TTY_VAR};
+use crate::interpreter::adapt::{
+    Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
+};
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
@@ -515,8 +517,16 @@ impl Planner<'_> {
                     args.extend(size(&templates, bytes));
                     self.row(shown, &name);
                 }
+                None if self.has(Adaptation::MemoryLimit) => {
+                    let pages = (bytes / 65536).to_string();
+                    args.extend(fill_all(
+                        &descriptor.env.set,
+                        &[("name", MEMORY_VAR), ("value", &pages)],
+                    ));
+                    self.row(shown, "module");
+                }
                 None => {
-                    let mut choices = self.others(|d| d.limits.memory.is_some());
+                    let mut choices = self.others(Descriptor::limits_memory);
                     choices.push("run without --memory".into());
                     self.refuse(&shown, format!("{name} has no limit on memory"), choices);
                 }

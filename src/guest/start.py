@@ -12,7 +12,7 @@ def start():
     import sys
 
     text = posix.environ.pop(b"PYW_START", None)
-    for name in (b"PYW_TTY", b"PYW_DIR"):
+    for name in (b"PYW_TTY", b"PYW_DIR", b"PYW_MEM"):
         posix.environ.pop(name, None)
     if text is None:
         return
@@ -21,7 +21,7 @@ def start():
     for name, value in told.get("env", {}).items():
         posix.environ[name.encode("utf-8")] = value.encode("utf-8")
         posix.putenv(name.encode("utf-8"), value.encode("utf-8"))
-    for name in (b"PYW_START", b"PYW_TTY", b"PYW_DIR"):
+    for name in (b"PYW_START", b"PYW_TTY", b"PYW_DIR", b"PYW_MEM"):
         try:
             posix.unsetenv(name)
         except (AttributeError, OSError):

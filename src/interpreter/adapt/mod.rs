@@ -17,6 +17,7 @@
 //! asked). A snapshot would freeze that, so adapt a snapshot; do not take one of an adapted module.
 
 mod exit_code;
+mod limit;
 mod memory;
 mod poll;
 mod settings;
@@ -30,8 +31,8 @@ use std::convert::Infallible;
 use serde::{Deserialize, Serialize};
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType, Module,
-    SectionId, TypeSection, ValType,
+    CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType, Instruction,
+    Module, SectionId, TypeSection, ValType,
 };
 use wasmparser::{Operator, Parser, Payload, TypeRef};
 
@@ -76,6 +77,10 @@ pub enum Adaptation {
     /// Only the times of a file that was opened for writing can then be set, which the fence lets
     /// no file be that may only be read. Not together with [`Adaptation::ReadOnlyTimes`].
     OpenedTimes,
+    /// For wasmer and wazero, which have no limit on memory. [`MEMORY_VAR`] says how many pages of
+    /// 64 KiB there may be; growing beyond fails, as where a runtime refuses it. Without the
+    /// variable nothing changes. What is in the module's code no program can get round.
+    MemoryLimit,
 }
 
 /// Changes whenever adapted modules come out differently, so that older ones are not used.
@@ -89,13 +94,15 @@ pub const EXIT_CODE_FILE: &str = "code";
 pub const TTY_VAR: &str = "PYW_TTY";
 /// The environment variable of [`Adaptation::ReadOnlyTimes`].
 pub const MOUNTS_VAR: &str = "PYW_DIR";
+/// The environment variable of [`Adaptation::MemoryLimit`].
+pub const MEMORY_VAR: &str = "PYW_MEM";
 /// All environment variables of adaptations. The program sees them in its environment; the
 /// bootstrap has to take them away.
-pub const VARIABLES: [&str; 2] = [TTY_VAR, MOUNTS_VAR];
+pub const VARIABLES: [&str; 3] = [TTY_VAR, MOUNTS_VAR, MEMORY_VAR];
 
 impl Adaptation {
     /// All of them.
-    pub const ALL: [Adaptation; 7] = [
+    pub const ALL: [Adaptation; 8] = [
         Adaptation::ExitCode,
         Adaptation::Tty,
         Adaptation::PollZero,
@@ -103,6 +110,7 @@ impl Adaptation {
         Adaptation::BrokenPipe,
         Adaptation::ReadOnlyTimes,
         Adaptation::OpenedTimes,
+        Adaptation::MemoryLimit,
     ];
 
     /// The name used in runtime descriptors.
@@ -115,6 +123,7 @@ impl Adaptation {
             Adaptation::BrokenPipe => "broken-pipe",
             Adaptation::ReadOnlyTimes => "read-only-times",
             Adaptation::OpenedTimes => "opened-times",
+            Adaptation::MemoryLimit => "memory-limit",
         }
     }
 }
@@ -308,8 +317,17 @@ const HELPERS: &[Shared] = &[
     },
     Shared {
         helper: Helper::Settings,
-        adaptations: &[Adaptation::Tty, Adaptation::ReadOnlyTimes],
+        adaptations: &[
+            Adaptation::Tty,
+            Adaptation::ReadOnlyTimes,
+            Adaptation::MemoryLimit,
+        ],
         body: settings::settings,
+    },
+    Shared {
+        helper: Helper::Grow,
+        adaptations: &[Adaptation::MemoryLimit],
+        body: limit::grow,
     },
 ];
 
@@ -332,6 +350,8 @@ enum Helper {
     List,
     /// [`times::strike`].
     Strike,
+    /// [`limit::grow`].
+    Grow,
 }
 
 /// A global that wrappers share; each is a mutable i32.
@@ -351,11 +371,13 @@ enum Global {
     SlotCount,
     /// What [`times::slot_set`] sets.
     SlotValue,
+    /// How many pages there may be.
+    MemoryLimit,
 }
 
 /// The globals' initial values, in the order of their appending. Behind them come
 /// [`times::SLOTS`], where [`times`] needs them.
-const GLOBALS: [(Global, i32); 7] = [
+const GLOBALS: [(Global, i32); 8] = [
     (Global::ScratchAt, 0),
     (Global::ScratchSize, 0),
     (Global::Asked, 0),
@@ -363,12 +385,13 @@ const GLOBALS: [(Global, i32); 7] = [
     (Global::TimesHeld, 1),
     (Global::SlotCount, 0),
     (Global::SlotValue, 0),
+    (Global::MemoryLimit, 0),
 ];
 
 /// Re-encodes a core module with the chosen adaptations, and without its debug information (which
 /// runtimes carry around, and whose addresses would no longer be true).
 ///
-/// An import that the module lacks needs no wrapper. With nothing to wrap, only the debug
+/// An import that the module lacks needs no wrapper. With nothing to change, only the debug
 /// information goes.
 pub fn adapt(module: &[u8], adaptations: &BTreeSet<Adaptation>) -> Result<Vec<u8>, WasmError> {
     let shape = Shape::read(module)?;
@@ -380,7 +403,14 @@ pub fn adapt(module: &[u8], adaptations: &BTreeSet<Adaptation>) -> Result<Vec<u8
     for wrapper in &wrappers {
         shape.check(wrapper)?;
     }
-    let mut adapter = Adapter::new(&shape, wrappers);
+    let mut chosen: BTreeSet<_> = wrappers.iter().map(|w| w.adaptation).collect();
+    if adaptations.contains(&Adaptation::MemoryLimit) && shape.has_code && shape.memory.is_some() {
+        let adaptation = Adaptation::MemoryLimit;
+        shape.check_imports(adaptation, &["environ_sizes_get", "environ_get"])?;
+        shape.check_memory()?;
+        chosen.insert(adaptation);
+    }
+    let mut adapter = Adapter::new(&shape, wrappers, &chosen);
     let mut output = Module::new();
     adapter
         .parse_core_module(&mut output, Parser::new(0), module)
@@ -469,10 +499,20 @@ impl Shape {
     /// Whether a wrapper can stand in this module: what it calls is there, has the standard's
     /// signature, and memory is as its loads and stores expect.
     fn check(&self, wrapper: &Wrapper) -> Result<(), Problem> {
-        for &import in [wrapper.import].iter().chain(wrapper.needs) {
+        self.check_imports(wrapper.adaptation, &[wrapper.import])?;
+        self.check_imports(wrapper.adaptation, wrapper.needs)?;
+        self.check_memory()
+    }
+
+    fn check_imports(
+        &self,
+        adaptation: Adaptation,
+        imports: &[&'static str],
+    ) -> Result<(), Problem> {
+        for &import in imports {
             let Some(indices) = self.imports.get(import) else {
                 return Err(Problem::MissingImport {
-                    adaptation: wrapper.adaptation.name(),
+                    adaptation: adaptation.name(),
                     import,
                 });
             };
@@ -489,6 +529,10 @@ impl Shape {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn check_memory(&self) -> Result<(), Problem> {
         let ordinary = self.memory.is_some_and(|memory| {
             !memory.memory64
                 && memory.initial >= 1
@@ -512,8 +556,9 @@ fn same_types(actual: &[wasmparser::ValType], expected: &[ValType]) -> bool {
         })
 }
 
-/// The indices that an emitted body needs.
+/// What an emitted body has to know.
 struct Parts<'a> {
+    /// Those that have something to do in this module.
     adaptations: &'a BTreeSet<Adaptation>,
     /// The function that the wrapper wraps: the import, or a wrapper nearer to the runtime.
     inner: u32,
@@ -552,6 +597,8 @@ impl Parts<'_> {
 struct Adapter {
     /// Which function an index now stands for, where it is another one.
     redirected: BTreeMap<u32, u32>,
+    /// What `memory.grow` becomes a call of.
+    grow: Option<u32>,
     /// The appended functions: type index and body.
     appended: Vec<(u32, Function)>,
     /// Whether the globals have to be put into a section of their own.
@@ -561,14 +608,15 @@ struct Adapter {
 }
 
 impl Adapter {
-    fn new(shape: &Shape, wrappers: Vec<&Wrapper>) -> Adapter {
+    fn new(shape: &Shape, wrappers: Vec<&Wrapper>, adaptations: &BTreeSet<Adaptation>) -> Adapter {
         let mut adapter = Adapter {
             redirected: BTreeMap::new(),
+            grow: None,
             appended: Vec::new(),
             new_global_section: false,
             slots: 0,
         };
-        if wrappers.is_empty() {
+        if adaptations.is_empty() {
             return adapter;
         }
         adapter.new_global_section = !shape.has_globals;
@@ -578,10 +626,8 @@ impl Adapter {
             let index = shape.imports.get(*name)?.first()?;
             Some((*name, *index))
         });
-        // Those that have something to wrap here.
-        let adaptations: BTreeSet<_> = wrappers.iter().map(|w| w.adaptation).collect();
         let mut parts = Parts {
-            adaptations: &adaptations,
+            adaptations,
             inner: 0,
             imports: known.collect(),
             helpers: BTreeMap::new(),
@@ -598,6 +644,7 @@ impl Adapter {
                 parts.helpers.insert(shared.helper, index);
             }
         }
+        adapter.grow = parts.helpers.get(&Helper::Grow).copied();
         for wrapper in wrappers {
             let indices = &shape.imports[wrapper.import];
             let import = indices[0];
@@ -626,15 +673,20 @@ impl Adapter {
         }
     }
 
-    /// Whether a function body mentions a redirected function.
-    fn mentions_redirected(&self, body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<bool> {
+    /// Whether a function body comes out differently.
+    fn changes(&self, body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<bool> {
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
-            if let Operator::Call { function_index }
-            | Operator::ReturnCall { function_index }
-            | Operator::RefFunc { function_index } = reader.read()?
-                && self.redirected.contains_key(&function_index)
-            {
+            let changed = match reader.read()? {
+                Operator::Call { function_index }
+                | Operator::ReturnCall { function_index }
+                | Operator::RefFunc { function_index } => {
+                    self.redirected.contains_key(&function_index)
+                }
+                Operator::MemoryGrow { mem: 0 } => self.grow.is_some(),
+                _ => false,
+            };
+            if changed {
                 return Ok(true);
             }
         }
@@ -650,6 +702,16 @@ impl Reencode for Adapter {
     /// The one place where functions are redirected: calls, `ref.func`, elements, exports.
     fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error<Infallible>> {
         Ok(*self.redirected.get(&index).unwrap_or(&index))
+    }
+
+    fn instruction<'a>(
+        &mut self,
+        operator: Operator<'a>,
+    ) -> Result<Instruction<'a>, reencode::Error<Infallible>> {
+        match (operator, self.grow) {
+            (Operator::MemoryGrow { mem: 0 }, Some(grow)) => Ok(Instruction::Call(grow)),
+            (operator, _) => reencode::utils::instruction(self, operator),
+        }
     }
 
     fn parse_type_section(
@@ -721,7 +783,7 @@ impl Reencode for Adapter {
         for body in section {
             let body = body?;
             // Almost all bodies stay byte for byte: quicker, and nothing can be lost.
-            if self.mentions_redirected(&body)? {
+            if self.changes(&body)? {
                 self.parse_function_body(code, body)?;
             } else {
                 code.raw(body.as_bytes());

@@ -3,7 +3,8 @@
 use wasm_encoder::{Function, InstructionSink};
 
 use super::words::{at, first_bytes, for_each, function, when};
-use super::{Adaptation, Global, Helper, MOUNTS_VAR, Parts, TTY_VAR, streams, times};
+use super::{Adaptation, Global, Helper, MEMORY_VAR, MOUNTS_VAR, Parts, TTY_VAR};
+use super::{limit, streams, times};
 
 /// Local variables that what reads a value may use.
 pub(super) mod local {
@@ -78,6 +79,9 @@ pub(super) fn settings(parts: &Parts) -> Function {
         c.local_get(area).local_get(names).i32_add();
         c.call(parts.import("environ_get")).i32_eqz();
         when(c, |c| {
+            if parts.has(Adaptation::MemoryLimit) {
+                limit::unlimited(parts, c);
+            }
             if parts.has(Adaptation::ReadOnlyTimes) {
                 times::nothing_held(parts, c);
             }
@@ -86,6 +90,9 @@ pub(super) fn settings(parts: &Parts) -> Function {
                 c.local_set(ENTRY);
                 if parts.has(Adaptation::Tty) {
                     variable(parts, c, TTY_VAR, streams::read_mask);
+                }
+                if parts.has(Adaptation::MemoryLimit) {
+                    variable(parts, c, MEMORY_VAR, limit::read_limit);
                 }
                 if parts.has(Adaptation::ReadOnlyTimes) {
                     variable(parts, c, MOUNTS_VAR, times::read_mounts);

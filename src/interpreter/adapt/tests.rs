@@ -324,6 +324,7 @@ const GUEST: &str = r#"(module
     (func (export "path_times") (param i32) (result i32)
         (call $path_times (local.get 0) (i32.const 1) (i32.const 64) (i32.const 4)
             (i64.const 11) (i64.const 12) (i32.const 5)))
+    (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
     (func (export "pages") (result i32) (memory.size)))"#;
 
 fn adapted(text: &str, adaptations: &[Adaptation]) -> Vec<u8> {
@@ -823,4 +824,32 @@ fn times_of_what_was_opened_for_writing_are_set() {
     // Paths are the runtime's.
     assert_eq!(guest.call("path_times", 3), 0);
     assert_eq!(guest.0.data().environ_reads, 0);
+}
+
+/// The result of growing by so many pages, one after the other, and how many there are then.
+fn grow(environ: &[&'static str], steps: &[i32]) -> (Vec<i32>, i32) {
+    let host = Host {
+        environ: environ.to_vec(),
+        ..Host::default()
+    };
+    let mut guest = start(&adapted(GUEST, &[Adaptation::MemoryLimit]), host);
+    let mut grow = |pages: &i32| call(&mut guest, "grow", *pages).unwrap();
+    let results = steps.iter().map(&mut grow).collect();
+    (results, call(&mut guest, "pages", ()).unwrap())
+}
+
+#[test]
+fn memory_grows_up_to_the_limit() {
+    // One page was there, and one more holds the environment.
+    let limit = ["PYW_ME=1", "PYW_MEM=12", "Z=1"];
+    assert_eq!(grow(&limit, &[0, 4, 7, 6, 1]), (vec![2, 2, -1, 6, -1], 12));
+    assert_eq!(grow(&limit, &[-1, 0x7fff_ffff, 11, 10]).0, [-1, -1, -1, 2]);
+    // More than there is already.
+    assert_eq!(grow(&["PYW_MEM=1"], &[1, 0]), (vec![-1, 2], 2));
+    assert_eq!(grow(&["PYW_MEM="], &[1]).0, [-1]);
+}
+
+#[test]
+fn without_the_variable_memory_grows() {
+    assert_eq!(grow(&["A=1"], &[100, 70_000]), (vec![2, -1], 102));
 }
