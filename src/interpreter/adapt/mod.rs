@@ -17,6 +17,7 @@
 //! asked). A snapshot would freeze that, so adapt a snapshot; do not take one of an adapted module.
 
 mod exit_code;
+mod folders;
 mod limit;
 mod memory;
 mod poll;
@@ -81,6 +82,9 @@ pub enum Adaptation {
     /// 64 KiB there may be; growing beyond fails, as where a runtime refuses it. Without the
     /// variable nothing changes. What is in the module's code no program can get round.
     MemoryLimit,
+    /// For wasmer, whose `path_remove_directory` finds a folder that was there before only once it
+    /// has been looked at. So it is looked at.
+    StatBeforeRmdir,
 }
 
 /// Changes whenever adapted modules come out differently, so that older ones are not used.
@@ -102,7 +106,7 @@ pub const VARIABLES: [&str; 3] = [TTY_VAR, MOUNTS_VAR, MEMORY_VAR];
 
 impl Adaptation {
     /// All of them.
-    pub const ALL: [Adaptation; 8] = [
+    pub const ALL: [Adaptation; 9] = [
         Adaptation::ExitCode,
         Adaptation::Tty,
         Adaptation::PollZero,
@@ -111,6 +115,7 @@ impl Adaptation {
         Adaptation::ReadOnlyTimes,
         Adaptation::OpenedTimes,
         Adaptation::MemoryLimit,
+        Adaptation::StatBeforeRmdir,
     ];
 
     /// The name used in runtime descriptors.
@@ -124,6 +129,7 @@ impl Adaptation {
             Adaptation::ReadOnlyTimes => "read-only-times",
             Adaptation::OpenedTimes => "opened-times",
             Adaptation::MemoryLimit => "memory-limit",
+            Adaptation::StatBeforeRmdir => "stat-before-rmdir",
         }
     }
 }
@@ -238,6 +244,12 @@ const WRAPPERS: &[Wrapper] = &[
         needs: &["fd_filestat_get"],
         body: times::fd_set_times,
     },
+    Wrapper {
+        adaptation: Adaptation::StatBeforeRmdir,
+        import: "path_remove_directory",
+        needs: &["path_filestat_get"],
+        body: folders::remove_directory,
+    },
 ];
 
 use ValType::{I32, I64};
@@ -267,6 +279,7 @@ const SIGNATURES: &[(&str, &[ValType], &[ValType])] = &[
         &[I32, I32, I32, I32, I64, I64, I32],
         &[I32],
     ),
+    ("path_remove_directory", &[I32, I32, I32], &[I32]),
     ("path_filestat_get", &[I32, I32, I32, I32, I32], &[I32]),
 ];
 

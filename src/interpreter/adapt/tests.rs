@@ -21,6 +21,8 @@ struct Host {
     opens: i32,
     /// Descriptors whose times were set.
     set_times: Vec<i32>,
+    /// `path_filestat_get`: descriptor and path.
+    looked_at: Vec<(i32, String)>,
     exited: Option<i32>,
 }
 
@@ -150,9 +152,21 @@ fn start(module: &[u8], host: Host) -> (Store<Host>, wasmi::Instance) {
         .func_wrap(
             PREVIEW1,
             "path_filestat_get",
-            |mut c: C<'_>, _: i32, _: i32, path: i32, _: i32, p: i32| {
+            |mut c: C<'_>, fd: i32, _: i32, path: i32, length: i32, p: i32| {
+                let text = String::from_utf8(bytes(&c, path, length as usize)).unwrap();
+                c.data_mut().looked_at.push((fd, text));
                 put(&mut c, p, &[2; 64]);
                 if int(&c, path) == 0 { ENOENT } else { 0 }
+            },
+        )
+        .unwrap()
+        .func_wrap(
+            PREVIEW1,
+            "path_remove_directory",
+            |c: C<'_>, fd: i32, path: i32, length: i32| {
+                let text = String::from_utf8(bytes(&c, path, length as usize)).unwrap();
+                assert_eq!(c.data().looked_at, [(fd, text)]);
+                ENOENT
             },
         )
         .unwrap()
@@ -291,6 +305,8 @@ const GUEST: &str = r#"(module
         (func $path_times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
     (import "wasi_snapshot_preview1" "path_filestat_get"
         (func (param i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_remove_directory"
+        (func $rmdir (param i32 i32 i32) (result i32)))
     (type $exiting (func (param i32)))
     (memory (export "memory") 1)
     (table 1 funcref)
@@ -325,6 +341,8 @@ const GUEST: &str = r#"(module
         (call $path_times (local.get 0) (i32.const 1) (i32.const 64) (i32.const 4)
             (i64.const 11) (i64.const 12) (i32.const 5)))
     (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+    (func (export "rmdir") (param i32) (result i32)
+        (call $rmdir (local.get 0) (i32.const 64) (i32.const 4)))
     (func (export "pages") (result i32) (memory.size)))"#;
 
 fn adapted(text: &str, adaptations: &[Adaptation]) -> Vec<u8> {
@@ -852,4 +870,11 @@ fn memory_grows_up_to_the_limit() {
 #[test]
 fn without_the_variable_memory_grows() {
     assert_eq!(grow(&["A=1"], &[100, 70_000]), (vec![2, -1], 102));
+}
+
+#[test]
+fn a_folder_is_looked_at_before_it_is_removed() {
+    let mut guest = Times::with(Adaptation::StatBeforeRmdir, &[]);
+    assert_eq!(guest.call("rmdir", 5), ENOENT);
+    assert_eq!(guest.0.data().looked_at, [(5, "file".to_string())]);
 }
