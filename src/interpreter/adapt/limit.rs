@@ -1,10 +1,10 @@
-//! [`Adaptation::MemoryLimit`](super::Adaptation::MemoryLimit).
+//! [`Adaptation::MemoryLimit`], and what else growing memory means.
 
 use wasm_encoder::{BlockType, Function, InstructionSink};
 
 use super::settings::local::{ENTRY, VALUE};
 use super::words::{at, function, when};
-use super::{Global, Helper, Parts};
+use super::{Adaptation, Global, Helper, Parts};
 
 /// All pages that a 32-bit memory can have, which is no limit.
 const ALL_PAGES: i32 = 1 << 16;
@@ -13,6 +13,7 @@ const ALL_PAGES: i32 = 1 << 16;
 /// int grow(uint32_t pages) {               // stands for every `memory.grow` of the guest's
 ///     settings(0);
 ///     if (pages && (uint64_t)memory_size + pages > limit) return -1;
+///     first_size = -1;                     // for `stack`
 ///     return memory_grow(pages);
 /// }
 /// ```
@@ -22,15 +23,18 @@ const ALL_PAGES: i32 = 1 << 16;
 pub(super) fn grow(parts: &Parts) -> Function {
     let pages = 0;
     function(0, 0, |c| {
-        c.i32_const(0).call(parts.helper(Helper::Settings)).drop();
-        c.memory_size(0).i64_extend_i32_u();
-        c.local_get(pages).i64_extend_i32_u().i64_add();
-        c.global_get(parts.global(Global::MemoryLimit));
-        c.i64_extend_i32_u().i64_gt_u();
-        c.local_get(pages).i32_const(0).i32_ne().i32_and();
-        when(c, |c| {
-            c.i32_const(-1).return_();
-        });
+        if parts.has(Adaptation::MemoryLimit) {
+            c.i32_const(0).call(parts.helper(Helper::Settings)).drop();
+            c.memory_size(0).i64_extend_i32_u();
+            c.local_get(pages).i64_extend_i32_u().i64_add();
+            c.global_get(parts.global(Global::MemoryLimit));
+            c.i64_extend_i32_u().i64_gt_u();
+            c.local_get(pages).i32_const(0).i32_ne().i32_and();
+            when(c, |c| {
+                c.i32_const(-1).return_();
+            });
+        }
+        c.i32_const(-1).global_set(parts.global(Global::FirstSize));
         c.local_get(pages).memory_grow(0);
     })
 }

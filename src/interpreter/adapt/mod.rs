@@ -22,6 +22,7 @@ mod limit;
 mod memory;
 mod poll;
 mod settings;
+mod stack;
 mod streams;
 mod times;
 mod words;
@@ -35,7 +36,7 @@ use wasm_encoder::{
     CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType, Instruction,
     Module, SectionId, TypeSection, ValType,
 };
-use wasmparser::{Operator, Parser, Payload, TypeRef};
+use wasmparser::{ExternalKind, Operator, Parser, Payload, TypeRef};
 
 use super::wasm::{PREVIEW1, Problem, WasmError};
 
@@ -85,6 +86,11 @@ pub enum Adaptation {
     /// For wasmer, whose `path_remove_directory` finds a folder that was there before only once it
     /// has been looked at. So it is looked at.
     StatBeforeRmdir,
+    /// For builds of CPython with a C stack of less than 8 MiB, which endless recursion through
+    /// methods overflows before Python notices, so that it traps and no RecursionError is raised.
+    /// They get one of 8 MiB, if memory can grow by that. The runtime's own stack has to suffice as
+    /// well. Nothing changes where the stack is larger or cannot be told for certain.
+    Stack,
 }
 
 /// Changes whenever adapted modules come out differently, so that older ones are not used.
@@ -106,7 +112,7 @@ pub const VARIABLES: [&str; 3] = [TTY_VAR, MOUNTS_VAR, MEMORY_VAR];
 
 impl Adaptation {
     /// All of them.
-    pub const ALL: [Adaptation; 9] = [
+    pub const ALL: [Adaptation; 10] = [
         Adaptation::ExitCode,
         Adaptation::Tty,
         Adaptation::PollZero,
@@ -116,6 +122,7 @@ impl Adaptation {
         Adaptation::OpenedTimes,
         Adaptation::MemoryLimit,
         Adaptation::StatBeforeRmdir,
+        Adaptation::Stack,
     ];
 
     /// The name used in runtime descriptors.
@@ -130,6 +137,7 @@ impl Adaptation {
             Adaptation::OpenedTimes => "opened-times",
             Adaptation::MemoryLimit => "memory-limit",
             Adaptation::StatBeforeRmdir => "stat-before-rmdir",
+            Adaptation::Stack => "stack",
         }
     }
 }
@@ -339,8 +347,13 @@ const HELPERS: &[Shared] = &[
     },
     Shared {
         helper: Helper::Grow,
-        adaptations: &[Adaptation::MemoryLimit],
+        adaptations: &[Adaptation::MemoryLimit, Adaptation::Stack],
         body: limit::grow,
+    },
+    Shared {
+        helper: Helper::Size,
+        adaptations: &[Adaptation::Stack],
+        body: stack::size,
     },
 ];
 
@@ -365,6 +378,8 @@ enum Helper {
     Strike,
     /// [`limit::grow`].
     Grow,
+    /// [`stack::size`].
+    Size,
 }
 
 /// A global that wrappers share; each is a mutable i32.
@@ -386,11 +401,15 @@ enum Global {
     SlotValue,
     /// How many pages there may be.
     MemoryLimit,
+    /// How many pages the guest began with, until it has asked for more; then -1.
+    FirstSize,
+    /// The least that the stack pointer may be.
+    StackLow,
 }
 
 /// The globals' initial values, in the order of their appending. Behind them come
 /// [`times::SLOTS`], where [`times`] needs them.
-const GLOBALS: [(Global, i32); 8] = [
+const GLOBALS: [(Global, i32); 10] = [
     (Global::ScratchAt, 0),
     (Global::ScratchSize, 0),
     (Global::Asked, 0),
@@ -399,6 +418,8 @@ const GLOBALS: [(Global, i32); 8] = [
     (Global::SlotCount, 0),
     (Global::SlotValue, 0),
     (Global::MemoryLimit, 0),
+    (Global::FirstSize, -1),
+    (Global::StackLow, 0),
 ];
 
 /// Re-encodes a core module with the chosen adaptations, and without its debug information (which
@@ -423,7 +444,14 @@ pub fn adapt(module: &[u8], adaptations: &BTreeSet<Adaptation>) -> Result<Vec<u8
         shape.check_memory()?;
         chosen.insert(adaptation);
     }
-    let mut adapter = Adapter::new(&shape, wrappers, &chosen);
+    let start = match adaptations.contains(&Adaptation::Stack) {
+        true => shape.start_of_small_stack(module)?,
+        false => None,
+    };
+    if start.is_some() {
+        chosen.insert(Adaptation::Stack);
+    }
+    let mut adapter = Adapter::new(&shape, wrappers, &chosen, start);
     let mut output = Module::new();
     adapter
         .parse_core_module(&mut output, Parser::new(0), module)
@@ -441,10 +469,15 @@ struct Shape {
     imports: BTreeMap<String, Vec<u32>>,
     /// The type index of each imported function.
     import_types: Vec<u32>,
+    /// The type index of each function of its own.
+    own_types: Vec<u32>,
+    /// The function that is exported as `_start`.
+    start: Option<u32>,
     /// Parameters and results of each function type.
     types: Vec<Option<wasmparser::FuncType>>,
     functions: u32,
     globals: u32,
+    imported_globals: u32,
     has_code: bool,
     has_globals: bool,
     memory: Option<wasmparser::MemoryType>,
@@ -482,7 +515,10 @@ impl Shape {
                                 shape.functions += 1;
                                 shape.import_types.push(ty);
                             }
-                            TypeRef::Global(_) => shape.globals += 1,
+                            TypeRef::Global(_) => {
+                                shape.globals += 1;
+                                shape.imported_globals += 1;
+                            }
                             TypeRef::Memory(memory) => {
                                 shape.memory.get_or_insert(memory);
                             }
@@ -492,6 +528,7 @@ impl Shape {
                 }
                 Payload::FunctionSection(functions) => {
                     shape.functions = shape.functions.saturating_add(functions.count());
+                    shape.own_types = functions.into_iter().collect::<Result<_, _>>()?;
                 }
                 Payload::MemorySection(memories) => {
                     for memory in memories {
@@ -502,11 +539,64 @@ impl Shape {
                     shape.has_globals = true;
                     shape.globals = shape.globals.saturating_add(globals.count());
                 }
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        let export = export?;
+                        if export.name == "_start" && export.kind == ExternalKind::Func {
+                            shape.start = Some(export.index);
+                        }
+                    }
+                }
                 Payload::CodeSectionStart { .. } => shape.has_code = true,
                 _ => {}
             }
         }
         Ok(shape)
+    }
+
+    /// The function and its type that [`stack::start`] can wrap, where the stack is one for it.
+    fn start_of_small_stack(&self, module: &[u8]) -> Result<Option<(u32, u32)>, WasmError> {
+        let Some(start) = self.start else {
+            return Ok(None);
+        };
+        let own = start.checked_sub(self.import_types.len() as u32);
+        let index = own.and_then(|own| self.own_types.get(own as usize));
+        let plain = |ty: &wasmparser::FuncType| ty.params().is_empty() && ty.results().is_empty();
+        let ty = index.and_then(|index| self.types.get(*index as usize)?.as_ref());
+        let (Some(index), true) = (index, ty.is_some_and(plain)) else {
+            return Ok(None);
+        };
+        let (Some(memory), Ok(())) = (self.memory, self.check_memory()) else {
+            return Ok(None);
+        };
+        // Imported ones would be the first.
+        if self.imported_globals > 0 {
+            return Ok(None);
+        }
+        let mut search = stack::Search::default();
+        for payload in Parser::new(0).parse_all(module) {
+            match payload? {
+                Payload::GlobalSection(globals) => {
+                    if let Some(first) = globals.into_iter().next() {
+                        let first = first?;
+                        search.first_global(first.ty, &first.init_expr);
+                    }
+                }
+                // Others could then change it.
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        let export = export?;
+                        let first = export.index == stack::STACK_POINTER;
+                        if first && export.kind == ExternalKind::Global {
+                            return Ok(None);
+                        }
+                    }
+                }
+                Payload::CodeSectionEntry(body) => search.body(&body)?,
+                _ => {}
+            }
+        }
+        Ok(search.found(memory.initial).then_some((start, *index)))
     }
 
     /// Whether a wrapper can stand in this module: what it calls is there, has the standard's
@@ -612,6 +702,10 @@ struct Adapter {
     redirected: BTreeMap<u32, u32>,
     /// What `memory.grow` becomes a call of.
     grow: Option<u32>,
+    /// What `memory.size` becomes a call of.
+    size: Option<u32>,
+    /// The global that new stack pointers are compared with.
+    low: Option<u32>,
     /// The appended functions: type index and body.
     appended: Vec<(u32, Function)>,
     /// Whether the globals have to be put into a section of their own.
@@ -621,10 +715,17 @@ struct Adapter {
 }
 
 impl Adapter {
-    fn new(shape: &Shape, wrappers: Vec<&Wrapper>, adaptations: &BTreeSet<Adaptation>) -> Adapter {
+    fn new(
+        shape: &Shape,
+        wrappers: Vec<&Wrapper>,
+        adaptations: &BTreeSet<Adaptation>,
+        start: Option<(u32, u32)>,
+    ) -> Adapter {
         let mut adapter = Adapter {
             redirected: BTreeMap::new(),
             grow: None,
+            size: None,
+            low: None,
             appended: Vec::new(),
             new_global_section: false,
             slots: 0,
@@ -658,6 +759,14 @@ impl Adapter {
             }
         }
         adapter.grow = parts.helpers.get(&Helper::Grow).copied();
+        adapter.size = parts.helpers.get(&Helper::Size).copied();
+        if let Some((start, ty)) = start {
+            adapter.low = Some(parts.global(Global::StackLow));
+            parts.inner = start;
+            let index = shape.functions + adapter.appended.len() as u32;
+            adapter.appended.push((ty, stack::start(&parts)));
+            adapter.redirected.insert(start, index);
+        }
         for wrapper in wrappers {
             let indices = &shape.imports[wrapper.import];
             let import = indices[0];
@@ -697,6 +806,10 @@ impl Adapter {
                     self.redirected.contains_key(&function_index)
                 }
                 Operator::MemoryGrow { mem: 0 } => self.grow.is_some(),
+                Operator::MemorySize { mem: 0 } => self.size.is_some(),
+                Operator::GlobalSet {
+                    global_index: stack::STACK_POINTER,
+                } => self.low.is_some(),
                 _ => false,
             };
             if changed {
@@ -725,6 +838,39 @@ impl Reencode for Adapter {
             (Operator::MemoryGrow { mem: 0 }, Some(grow)) => Ok(Instruction::Call(grow)),
             (operator, _) => reencode::utils::instruction(self, operator),
         }
+    }
+
+    fn parse_function_body(
+        &mut self,
+        code: &mut CodeSection,
+        body: wasmparser::FunctionBody<'_>,
+    ) -> Reencoded {
+        let mut function = self.new_function_with_parsed_locals(&body)?;
+        let mut reader = body.get_operators_reader()?;
+        let mut last = stack::Last::default();
+        while !reader.eof() {
+            let operator = reader.read()?;
+            let next = last.then(&operator);
+            let moved = match operator {
+                Operator::GlobalSet {
+                    global_index: stack::STACK_POINTER,
+                } if !last.raised => self.low,
+                _ => None,
+            };
+            if let (Operator::MemorySize { mem: 0 }, Some(size)) = (&operator, self.size) {
+                // It takes an argument as all helpers do.
+                function.instruction(&Instruction::I32Const(0));
+                function.instruction(&Instruction::Call(size));
+            } else {
+                function.instruction(&self.instruction(operator)?);
+            }
+            for instruction in moved.into_iter().flat_map(stack::check) {
+                function.instruction(&instruction);
+            }
+            last = next;
+        }
+        code.function(&function);
+        Ok(())
     }
 
     fn parse_type_section(

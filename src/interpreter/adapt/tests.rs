@@ -878,3 +878,119 @@ fn a_folder_is_looked_at_before_it_is_removed() {
     assert_eq!(guest.call("rmdir", 5), ENOENT);
     assert_eq!(guest.0.data().looked_at, [(5, "file".to_string())]);
 }
+
+/// A guest with a stack of 64 KiB below its data, as LLVM lays it out, and a C function that calls
+/// itself.
+const STACK: &str = r#"(module
+    (import "wasi_snapshot_preview1" "environ_sizes_get" (func (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_get" (func (param i32 i32) (result i32)))
+    (memory (export "memory") 3)
+    (global $sp (mut i32) (i32.const 65536))
+    (func (export "_start") (drop (call $deep (i32.const 1))))
+    (func $deep (export "deep") (param $n i32) (result i32) (local $frame i32)
+        (global.set $sp (local.tee $frame (i32.sub (global.get $sp) (i32.const 16384))))
+        (i64.store (local.get $frame) (i64.const -1))
+        (i64.store offset=16376 (local.get $frame) (i64.const -1))
+        (if (local.get $n) (then
+            (local.set $n (call $deep (i32.sub (local.get $n) (i32.const 1))))))
+        (global.set $sp (i32.add (local.get $frame) (i32.const 16384)))
+        (local.get $n))
+    (func (export "sp") (result i32) (global.get $sp))
+    (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+    (func (export "size") (result i32) (memory.size)))"#;
+
+fn start_stack(text: &str, adaptations: &[Adaptation]) -> Times {
+    let host = Host {
+        environ: vec!["PYW_MEM=100"],
+        ..Host::default()
+    };
+    let (store, instance) = start(&adapted(text, adaptations), host);
+    let mut guest = Times(store, instance);
+    let function = guest.1.get_typed_func::<(), ()>(&guest.0, "_start");
+    function.unwrap().call(&mut guest.0, ()).unwrap();
+    guest
+}
+
+#[test]
+fn a_small_stack_is_replaced() {
+    let mut guest = start_stack(STACK, &[Adaptation::Stack]);
+    let pages = stack::PAGES;
+    assert_eq!(guest.call("sp", ()), (3 + pages) << 16);
+    // As if nothing had grown, until the guest asks for more.
+    assert_eq!(guest.call("size", ()), 3);
+    assert_eq!(guest.call("deep", 500), 0);
+    let memory = guest.1.get_memory(&guest.0, "memory").unwrap();
+    memory.write(&mut guest.0, 65536, &[7; 65536 * 2]).unwrap();
+    // Too deep is a trap, and nothing below the stack was written.
+    let deep = guest
+        .1
+        .get_typed_func::<i32, i32>(&guest.0, "deep")
+        .unwrap();
+    let error = deep.call(&mut guest.0, 520).unwrap_err();
+    assert!(error.to_string().contains("unreachable"), "{error}");
+    let data = memory.data(&guest.0);
+    assert!(data[65536..3 << 16].iter().all(|byte| *byte == 7));
+    assert_eq!(guest.call("grow", 1), 3 + pages);
+    assert_eq!(guest.call("size", ()), 4 + pages);
+}
+
+#[test]
+fn a_stack_stays_where_memory_is_short() {
+    let mut guest = start_stack(STACK, &[Adaptation::Stack, Adaptation::MemoryLimit]);
+    assert_eq!(guest.call("sp", ()), 65536);
+    // One page was taken for the environment.
+    assert_eq!(guest.call("size", ()), 4);
+    assert_eq!(guest.call("deep", 2), 0);
+    let deep = guest
+        .1
+        .get_typed_func::<i32, i32>(&guest.0, "deep")
+        .unwrap();
+    assert!(deep.call(&mut guest.0, 5).is_err());
+}
+
+#[test]
+fn what_is_no_small_stack_stays() {
+    for (from, to) in [
+        ("i32.const 65536", "i32.const 9000000"),
+        ("i32.const 65536", "i32.const 65530"),
+        ("i32.const 65536", "i32.const 0"),
+        ("(mut i32) (i32.const 65536)", "(mut i64) (i64.const 65536)"),
+        ("i32.const 16384))))", "i32.const -16384))))"),
+        ("(global $sp (mut", r#"(global $sp (export "sp2") (mut"#),
+        (
+            "(memory (export",
+            r#"(import "env" "g" (global (mut i32))) (memory (export"#,
+        ),
+        (
+            r#""_start") (drop"#,
+            r#""_start") (result i32) (i32.const 1) (drop"#,
+        ),
+        (r#""_start""#, r#""_begin""#),
+    ] {
+        assert!(STACK.contains(from));
+        let text = STACK.replace(from, to);
+        let text = match to.contains("i64") {
+            true => text
+                .replace(
+                    "(global.get $sp) (i32",
+                    "(i32.wrap_i64 (global.get $sp)) (i32",
+                )
+                .replace(
+                    "(global.set $sp (",
+                    "(global.set $sp (i64.const 0)) (drop (",
+                )
+                .replace(
+                    "(result i32) (global.get $sp)",
+                    "(global.get $sp) drop i32.const 0",
+                ),
+            false => text,
+        };
+        let Ok(module) = wat::parse_str(&text) else {
+            panic!("{text}");
+        };
+        let all = [Adaptation::Stack].into_iter().collect();
+        let output = adapt(&module, &all).unwrap();
+        let none = adapt(&module, &BTreeSet::new()).unwrap();
+        assert_eq!(output, none, "{to}");
+    }
+}
