@@ -3,6 +3,9 @@
 //! One file a topic. [`pyw`] is the builder that every test is made with, [`store`] what tests
 //! share so that a runtime and an interpreter are made ready once.
 
+// Links, pipes, signals and shells are what much of this is about.
+#![cfg(unix)]
+
 mod pyw;
 mod store;
 
