@@ -10,7 +10,9 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::interpreter::adapt::{Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, TTY_VAR};
+use crate::interpreter::adapt::{
+    Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
+};
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
@@ -135,6 +137,7 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
         refusals: Vec::new(),
         rows: Vec::new(),
         links: Vec::new(),
+        preopens: String::new(),
     }
     .run()
 }
@@ -145,6 +148,8 @@ struct Planner<'a> {
     refusals: Vec<Refusal>,
     rows: Vec<Row>,
     links: Vec<(Utf8PathBuf, Utf8PathBuf)>,
+    /// The value of [`MOUNTS_VAR`].
+    preopens: String,
 }
 
 impl Planner<'_> {
@@ -368,13 +373,20 @@ impl Planner<'_> {
             Abilities::Missing(_) => None,
         };
         let own_read = descriptor.holds_read_only();
+        // Whom the row names, besides others, for what neither Landlock nor some runtimes hold.
+        let module_holds = self.has(Adaptation::ReadOnlyTimes) || self.has(Adaptation::OpenedTimes);
+        let times = if module_holds { ", module (times)" } else { "" };
+        let mut writable = mount.access == Access::Write;
         let by = match (mount.access, own_read, layer) {
             (Access::Write, _, Some(layer)) => format!("{name}, {layer}"),
             (Access::Write, _, None) => name.clone(),
-            (Access::Read, true, Some(layer)) => format!("{name}, {layer}"),
-            (Access::Read, true, None) => name.clone(),
-            (Access::Read, false, Some(layer)) => format!("{layer} ({name} alone does not)"),
+            (Access::Read, true, Some(layer)) => format!("{name}, {layer}{times}"),
+            (Access::Read, true, None) => format!("{name}{times}"),
+            (Access::Read, false, Some(layer)) => {
+                format!("{layer}{times} ({name} alone does not)")
+            }
             (Access::Read, false, None) if self.context.accept_writable => {
+                writable = true;
                 "nobody: writable, as you accepted".to_owned()
             }
             (Access::Read, false, None) => {
@@ -401,6 +413,7 @@ impl Planner<'_> {
         };
         let templates: Vec<Template> = templates.clone();
         let host = self.spell(&mount.host);
+        self.preopens.push(if writable { 'w' } else { 'r' });
         self.row(shown, by);
         fill_all(&templates, &[("host", &host), ("guest", &mount.guest)])
     }
@@ -475,6 +488,14 @@ impl Planner<'_> {
             let mask = self.sandbox.terminals.mask().to_string();
             args.extend(fill_all(&templates, &[("name", TTY_VAR), ("value", &mask)]));
         }
+        if self.has(Adaptation::ReadOnlyTimes) {
+            // With an end mark, for not every runtime carries an empty value.
+            let value = format!("{}-", self.preopens);
+            args.extend(fill_all(
+                &templates,
+                &[("name", MOUNTS_VAR), ("value", &value)],
+            ));
+        }
         if let Some(start) = &self.sandbox.start {
             let start = start.encode(&late);
             args.extend(fill_all(
@@ -513,8 +534,16 @@ impl Planner<'_> {
                     args.extend(size(&templates, bytes));
                     self.row(shown, &name);
                 }
+                None if self.has(Adaptation::MemoryLimit) => {
+                    let pages = (bytes / 65536).to_string();
+                    args.extend(fill_all(
+                        &descriptor.env.set,
+                        &[("name", MEMORY_VAR), ("value", &pages)],
+                    ));
+                    self.row(shown, "module");
+                }
                 None => {
-                    let mut choices = self.others(|d| d.limits.memory.is_some());
+                    let mut choices = self.others(Descriptor::limits_memory);
                     choices.push("run without --memory".into());
                     self.refuse(&shown, format!("{name} has no limit on memory"), choices);
                 }

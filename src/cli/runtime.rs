@@ -81,7 +81,7 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
             problem,
             installable: install::installable(&descriptor),
             read_only: read_only(&descriptor, context).to_owned(),
-            memory: descriptor.limits.memory.is_some(),
+            memory: descriptor.limits_memory(),
             stack: descriptor.limits.stack.is_some(),
             network: descriptor.network.host.is_some(),
             known_differences: descriptor.known_differences,

@@ -12,7 +12,8 @@ def start():
     import sys
 
     text = posix.environ.pop(b"PYW_START", None)
-    posix.environ.pop(b"PYW_TTY", None)
+    for name in (b"PYW_TTY", b"PYW_DIR", b"PYW_MEM"):
+        posix.environ.pop(name, None)
     if text is None:
         return
     # Strings and objects of JSON are Python literals as well.
@@ -20,7 +21,7 @@ def start():
     for name, value in told.get("env", {}).items():
         posix.environ[name.encode("utf-8")] = value.encode("utf-8")
         posix.putenv(name.encode("utf-8"), value.encode("utf-8"))
-    for name in (b"PYW_START", b"PYW_TTY"):
+    for name in (b"PYW_START", b"PYW_TTY", b"PYW_DIR", b"PYW_MEM"):
         try:
             posix.unsetenv(name)
         except (AttributeError, OSError):

@@ -108,6 +108,8 @@ pub struct Native {
     pub pythons: BTreeSet<String>,
     /// The Python versions of wheels for Emscripten.
     pub emscripten: BTreeSet<String>,
+    /// Whether there is source to build from.
+    pub source: bool,
 }
 
 /// All that is known of a project.
@@ -144,6 +146,29 @@ impl fmt::Display for Unusable {
             Self::Quarantined => f.write_str("is in quarantine on its index"),
             Self::NoFiles => f.write_str("has no file that an installer can read"),
         }
+    }
+}
+
+impl Unusable {
+    /// Whether somebody could build a wheel.
+    #[must_use]
+    pub fn has_source(&self) -> bool {
+        match self {
+            Self::SdistOnly => true,
+            Self::Native(native) => native.source,
+            _ => false,
+        }
+    }
+
+    /// Why a wheel of that name cannot be used, if it cannot.
+    #[must_use]
+    pub fn of_name(name: &WheelName, tags: &Tags) -> Option<Unusable> {
+        if tags.rank(&name.tags).is_some() {
+            return None;
+        }
+        let mut native = Native::default();
+        native.add(name, tags);
+        Some(Unusable::Native(native))
     }
 }
 
@@ -229,7 +254,10 @@ impl<'l> Judge<'_, 'l> {
     fn release(&mut self, files: &Files<'l, '_>) -> Release {
         let mut best: Option<(bool, usize, std::cmp::Reverse<_>, &Listed<'_>)> = None;
         let mut refused: Option<Unusable> = None;
-        let mut native = Native::default();
+        let mut native = Native {
+            source: files.sdist.is_some(),
+            ..Native::default()
+        };
         let mut any_native = false;
         for (name, file) in &files.wheels {
             let Some(rank) = self.filter.tags.rank(&name.tags) else {

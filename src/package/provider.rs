@@ -19,9 +19,11 @@ use super::resolution::{Prereleases, ResolveRequest, Source, Upgrade};
 use super::scout::{Failure, Scout};
 
 /// After so many releases of a project were tried, only the newest of each series is.
-pub(super) const LOOK_BACK: usize = 25;
+const LOOK_BACK: usize = 25;
 /// After so many more the search gives the project up.
 const LOOK_FURTHER: usize = 25;
+/// So many at most are fetched ahead of a search that looks back.
+const AHEAD: usize = 16;
 /// From so many tries on, the next ones are fetched ahead.
 const STRUGGLING: usize = 2;
 
@@ -181,7 +183,7 @@ impl Provider<'_> {
             .metadata(name, version)
             .map_err(|failure| match &*failure {
                 Failure::Wrong(problem) => Problem::Unavailable(problem.clone()),
-                Failure::Fatal(_) => Problem::Stop(Stop::Failed(failure.into_error())),
+                Failure::Fatal(_) => Problem::Stop(Stop::Failed(failure.error())),
             })
     }
 
@@ -263,7 +265,7 @@ impl Provider<'_> {
         let project = self
             .scout
             .project(name)
-            .map_err(|failure| Stop::Failed(failure.into_error()))?;
+            .map_err(|failure| Stop::Failed(failure.error()))?;
         let candidates = self.candidates(name, &project, range);
         if let Some(preference) = self.preference(name)
             && candidates.contains(&preference)
@@ -272,30 +274,16 @@ impl Provider<'_> {
         }
         let state = self.state.borrow();
         let tried = state.tried.get(name);
+        let ahead = look_back(&candidates, tried);
         let count = tried.map_or(0, BTreeSet::len);
-        let is_tried = |version: &Version| tried.is_some_and(|tried| tried.contains(version));
         if count >= STRUGGLING {
-            for version in candidates.iter().take(4 * count) {
+            for version in ahead.iter().take((2 * count).min(AHEAD)) {
                 self.scout.prefetch(name, version);
             }
         }
-        if count < LOOK_BACK {
-            return Ok(candidates.first().map(|version| (*version).clone()));
-        }
-        // The newest of each series that was not tried yet, or what was tried and still fits.
-        let series = |version: &Version| {
-            let release = version.release();
-            (release.first().copied(), release.get(1).copied())
-        };
-        let untried_series = |version: &Version| {
-            tried.is_none_or(|tried| !tried.iter().any(|t| series(t) == series(version)))
-        };
-        let next = candidates.iter().find(|version| {
-            is_tried(version) || (count < LOOK_BACK + LOOK_FURTHER && untried_series(version))
-        });
-        let next = next.map(|version| (*version).clone());
+        let next = ahead.first().map(|version| (*version).clone());
+        drop(state);
         if next.is_none() && !candidates.is_empty() {
-            drop(state);
             self.state.borrow_mut().given_up.insert(name.clone());
         }
         Ok(next)
@@ -433,6 +421,39 @@ impl DependencyProvider for Provider<'_> {
             Err(Problem::Stop(stop)) => Err(stop),
         }
     }
+}
+
+/// The candidates that are still worth a try, in the order of the tries: the newest ones, then the
+/// newest of each older series. What was tried before and fits again costs nothing.
+fn look_back<'c>(
+    candidates: &[&'c Version],
+    tried: Option<&BTreeSet<Version>>,
+) -> Vec<&'c Version> {
+    let series = |version: &Version| {
+        let release = version.release();
+        (
+            version.epoch(),
+            release.first().copied(),
+            release.get(1).copied(),
+        )
+    };
+    let none = BTreeSet::new();
+    let tried = tried.unwrap_or(&none);
+    let mut known: BTreeSet<_> = tried.iter().map(series).collect();
+    let mut count = tried.len();
+    let mut ahead = Vec::new();
+    for version in candidates {
+        if tried.contains(*version) {
+            ahead.push(*version);
+        } else if count < LOOK_BACK
+            || (count < LOOK_BACK + LOOK_FURTHER && !known.contains(&series(version)))
+        {
+            known.insert(series(version));
+            count += 1;
+            ahead.push(*version);
+        }
+    }
+    ahead
 }
 
 /// The version of the program itself.

@@ -193,14 +193,14 @@ impl Reporter<'_> {
             }
         }
         // Whatever else plays a part comes last, for want of a way to it.
-        let mut rest: Vec<PackageName> = Vec::new();
-        for (node, _) in &self.leaves.none {
-            rest.extend(node.name().cloned());
-        }
-        for (node, _, _) in &self.leaves.unusable {
-            rest.extend(node.name().cloned());
-        }
+        let none = self.leaves.none.iter().map(|(node, _)| node);
+        let unusable = self.leaves.unusable.iter().map(|(node, _, _)| node);
+        let mut rest: Vec<PackageName> = none
+            .chain(unusable)
+            .filter_map(|node| node.name().cloned())
+            .collect();
         rest.reverse();
+        let mut given_up = Vec::new();
         while let Some(name) = todo
             .pop_front()
             .or_else(|| std::iter::from_fn(|| rest.pop()).find(|name| seen.insert(name.clone())))
@@ -211,7 +211,32 @@ impl Reporter<'_> {
                     todo.push_back(next);
                 }
             }
-            self.no_releases(&name);
+            if self.provider.state.borrow().given_up.contains(&name) {
+                given_up.push(name);
+            } else {
+                self.no_releases(&name);
+            }
+        }
+        for name in given_up {
+            self.given_up(&name);
+        }
+    }
+
+    /// Says that older releases were left out.
+    fn given_up(&mut self, name: &PackageName) {
+        let state = self.provider.state.borrow();
+        let Some(tried) = state.tried.get(name) else {
+            return;
+        };
+        self.facts.push(format!(
+            "{} releases of {name} were tried, and others were not",
+            tried.len()
+        ));
+        if let Some(oldest) = tried.first()
+            && self.hints.is_empty()
+        {
+            self.hints
+                .push(format!("name an older release, as `{name}<{oldest}`"));
         }
     }
 
@@ -409,24 +434,11 @@ impl Reporter<'_> {
                     "pin it with `{name}=={version}` to have it all the same"
                 ));
             }
-            (Ok(_), None) => {
-                let state = self.provider.state.borrow();
-                if state.given_up.contains(name) {
-                    let tried = state.tried.get(name).map_or(0, BTreeSet::len);
-                    self.facts.push(format!(
-                        "{name}: {tried} releases were tried, and older ones were not"
-                    ));
-                    drop(state);
-                    self.hints
-                        .push(format!("name a release of {name}, as `{name}<{version}`"));
-                } else if !version.is_stable() {
-                    self.facts
-                        .push(format!("{name} {version} is a pre-release"));
-                } else {
-                    drop(state);
-                    self.nothing_fits(name, project);
-                }
+            (Ok(_), None) if !version.is_stable() => {
+                self.facts
+                    .push(format!("{name} {version} is a pre-release"));
             }
+            (Ok(_), None) => self.nothing_fits(name, project),
         }
     }
 
@@ -441,6 +453,13 @@ impl Reporter<'_> {
                 ranges.push(range);
             }
         }
+        // So are those that were tried: their own needs are told.
+        let state = self.provider.state.borrow();
+        let tried = state.tried.get(name);
+        if tried.is_some_and(|tried| ranges.iter().any(|r| tried.iter().any(|v| r.contains(v)))) {
+            return;
+        }
+        drop(state);
         let alone = |range: &&Ranges<Version>| {
             project
                 .releases
@@ -495,8 +514,9 @@ impl Reporter<'_> {
                              `{name}=={usable}`"
                         ));
                     }
-                    None if *unusable == Unusable::SdistOnly => self.hints.push(format!(
-                        "build a wheel of {name} elsewhere, and name its folder with --find-links"
+                    None if unusable.has_source() => self.hints.push(format!(
+                        "if {name} works without compiled code, build a pure wheel of it \
+                         elsewhere and name its folder with --find-links"
                     )),
                     None => {}
                 }
@@ -562,20 +582,15 @@ pub(super) fn held_back(provider: &Provider<'_>, resolution: &Resolution) -> Vec
             .get(name)
             .cloned()
             .unwrap_or_else(Ranges::full);
-        let needs = |metadata: &super::metadata::Metadata| {
-            let mut all = Ranges::full();
-            for need in metadata.requires.iter().filter(|need| need.name == *name) {
-                if need.applies(provider.environment) {
-                    all = all.intersection(&need.ranges());
-                }
-            }
-            all
-        };
         for other in &resolution.packages {
             if other.dependencies.contains(name)
                 && let Ok(metadata) = provider.metadata(&other.name, &other.version)
             {
-                wanted = wanted.intersection(&needs(&metadata));
+                for extra in std::iter::once(None).chain(other.extras.iter().map(Some)) {
+                    for need in provider.needs(&metadata, extra).filter(|n| n.name == *name) {
+                        wanted = wanted.intersection(&need.ranges());
+                    }
+                }
             }
         }
         for asked in &provider.request.requirements {

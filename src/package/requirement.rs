@@ -627,6 +627,8 @@ mod tests {
             "a @ https://ü/ä%zz.whl ; sys_platform == \"wasi\"",
             "a (~=1.0rc1.post2.dev3+l.1)",
             "./dir[ö]; 'x' in platform_version",
+            "a; python_version ~= '3.8' or python_full_version in '3.8 3.9' and extra != 'x'",
+            "a===1.0.*,>2!3; python_version not in '3.8.*,4' and '3.9.1rc1' <= python_version",
         ];
         // A small generator of its own keeps the texts the same in every run.
         let mut state = 7u64;
@@ -637,7 +639,7 @@ mod tests {
             usize::try_from(state >> 33).unwrap_or(0) % limit.max(1)
         };
         for _ in 0..4000 {
-            let mut text: Vec<char> = seeds[next(4)].chars().collect();
+            let mut text: Vec<char> = seeds[next(6)].chars().collect();
             for _ in 0..=next(3) {
                 let at = next(text.len());
                 match next(3) {

@@ -107,28 +107,19 @@ impl Reader<'_> {
         self.open.push(path.to_owned());
         for (number, line) in lines(text.trim_start_matches('\u{feff}')) {
             let line = self.expand(&line);
-            self.line(path, &line, constraints)
-                .map_err(|error| match error {
-                    LineError::Own(problem) => PackageError::Requirement {
-                        origin: format!("{path}:{number}"),
-                        problem,
-                    },
-                    LineError::Other(error) => error,
-                })
-                .and_then(|requirement| {
-                    let Some(requirement) = requirement else {
-                        return Ok(());
-                    };
-                    if constraints {
-                        self.file.constraints.push(requirement);
-                    } else {
-                        self.file.requirements.push(Asked {
-                            requirement,
-                            origin: format!("{path}:{number}"),
-                        });
-                    }
-                    Ok(())
-                })?;
+            let origin = format!("{path}:{number}");
+            match self.line(path, &line, constraints) {
+                Ok(None) => {}
+                Ok(Some(requirement)) if constraints => self.file.constraints.push(requirement),
+                Ok(Some(requirement)) => self.file.requirements.push(Asked {
+                    requirement,
+                    origin,
+                }),
+                Err(LineError::Own(problem)) => {
+                    return Err(PackageError::Requirement { origin, problem });
+                }
+                Err(LineError::Other(error)) => return Err(error),
+            }
         }
         self.open.pop();
         Ok(())

@@ -164,6 +164,20 @@ pub enum Why {
     },
 }
 
+/// Reads the date of `--upload-before`: `2025-01-31`, which is its first moment in UTC, or a time
+/// of RFC 3339.
+///
+/// # Errors
+/// A sentence that says what is expected.
+pub fn parse_upload_before(text: &str) -> Result<SystemTime, String> {
+    let text = text.trim();
+    let time = match text.contains(['T', ' ', 't']) {
+        true => humantime::parse_rfc3339_weak(text),
+        false => humantime::parse_rfc3339(&format!("{text}T00:00:00Z")),
+    };
+    time.map_err(|_| format!("{text:?} is neither a date (2025-01-31) nor a time of RFC 3339"))
+}
+
 impl Resolution {
     /// The package of that name.
     #[must_use]
@@ -180,6 +194,20 @@ impl Resolved {
         match &self.source {
             Source::Wheel(file) => Some(file),
             Source::Folder(_) | Source::Interpreter => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_times() {
+        let day = parse_upload_before("2025-01-31").unwrap();
+        assert_eq!(parse_upload_before("2025-01-31T00:00:00Z").unwrap(), day);
+        for wrong in ["", "yesterday", "2025-13-01", "31.1.2025", "2025-01-31T"] {
+            assert!(parse_upload_before(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -8,8 +8,8 @@
 //! * Withdrawn releases are taken only where some requirement pins their version.
 //! * A release without a wheel for the interpreter is no candidate, but stays known, so that the
 //!   report can tell about it ([`super::report`]).
-//! * After [`LOOK_BACK`](super::provider) releases of a project were tried in vain only the newest
-//!   of each older series is, and after as many again the project is given up.
+//! * After 25 releases of a project were tried in vain only the newest of each older series
+//!   (`2.7`, `2.6`, …) is, and after as many again the project is given up.
 //! * Packages that the interpreter brings are taken if they fit.
 //!
 //! The same request gives the same resolution as long as the indexes say the same.
@@ -21,8 +21,9 @@ use pep440_rs::Version;
 use pep508_rs::MarkerEnvironment;
 use pubgrub::{PubGrubError, Ranges};
 
-use super::candidate::Filter;
+use super::candidate::{Filter, Unusable};
 use super::error::PackageError;
+use super::filename::WheelName;
 use super::index::{Index, MetadataError, Place};
 use super::marker;
 use super::name::{ExtraName, PackageName};
@@ -57,8 +58,9 @@ pub fn resolve(
         .map_err(|problem| PackageError::Interpreter { problem })?;
     let python = environment.python_full_version().version.only_release();
     let hashes = hashes(request, &environment)?;
+    let tags = Tags::of(interpreter);
     let filter = Filter {
-        tags: Tags::of(interpreter),
+        tags: tags.clone(),
         python,
         upload_before: request.upload_before,
         hashes: hashes.clone(),
@@ -67,12 +69,12 @@ pub fn resolve(
     let mut direct = BTreeMap::new();
     for asked in &request.requirements {
         if asked.requirement.applies(&environment) {
-            add_direct(&asked.requirement, index, &hashes, &mut direct)?;
+            add_direct(&asked.requirement, index, &tags, &hashes, &mut direct)?;
         }
     }
     for constraint in &request.constraints {
         if constraint.applies(&environment) {
-            add_direct(constraint, index, &hashes, &mut direct)?;
+            add_direct(constraint, index, &tags, &hashes, &mut direct)?;
             let limit = constraint.ranges();
             let entry = constraints.entry(constraint.name.clone());
             let range = entry.or_insert_with(Ranges::full);
@@ -131,7 +133,7 @@ pub fn resolve(
             ) => match source {
                 Stop::Failed(error) => return Err(failure.unwrap_or(error)),
                 Stop::Direct(need) => {
-                    add_direct(&need, index, &hashes, &mut direct)?;
+                    add_direct(&need, index, &tags, &hashes, &mut direct)?;
                     continue;
                 }
             },
@@ -192,6 +194,7 @@ fn hashes(
 fn add_direct(
     requirement: &Requirement,
     index: &Index,
+    tags: &Tags,
     hashes: &BTreeMap<PackageName, BTreeSet<Sha256>>,
     direct: &mut BTreeMap<PackageName, Direct>,
 ) -> Result<(), PackageError> {
@@ -227,6 +230,12 @@ fn add_direct(
                 MetadataError::Wrong(problem) => unusable(problem),
                 MetadataError::Store(error) => error.into(),
             })?;
+            let unfit = WheelName::parse(&wheel.filename)
+                .ok()
+                .and_then(|name| Unusable::of_name(&name, tags));
+            if let Some(unfit) = unfit {
+                return Err(unusable(format!("it {unfit}")));
+            }
             let file = file(index, &wheel, None)?;
             (metadata, Source::Wheel(file))
         }
@@ -353,7 +362,7 @@ fn source(
     let project = provider
         .scout
         .project(name)
-        .map_err(|failure| failure.into_error())?;
+        .map_err(|failure| failure.error())?;
     let release = project.releases.get(version);
     match release.map(|release| &release.wheel) {
         Some(Ok(wheel)) => {

@@ -6,7 +6,6 @@
 //! the search asks for first the search fetches itself: results never depend on who was faster.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use pep440_rs::Version;
@@ -21,6 +20,8 @@ use super::name::{ExtraName, PackageName};
 
 /// Requests in flight at most.
 const THREADS: usize = 24;
+/// No program needs more projects: an index that makes up ever more of them is up to no good.
+const PROJECTS: usize = 20_000;
 
 /// What a fetch gave; errors are shared by all who asked.
 type Fetched<T> = Result<Arc<T>, Arc<Failure>>;
@@ -37,7 +38,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The error, where it is one.
-    pub fn into_error(&self) -> PackageError {
+    pub fn error(&self) -> PackageError {
         match self {
             Failure::Wrong(problem) => PackageError::Internal {
                 problem: problem.clone(),
@@ -253,7 +254,18 @@ impl Shared {
     }
 
     fn project(&self, name: &PackageName) -> Fetched<Project> {
-        let cell = Arc::clone(lock(&self.projects).entry(name.clone()).or_default());
+        let cell = {
+            let mut projects = lock(&self.projects);
+            if projects.len() >= PROJECTS {
+                let problem = format!("more than {PROJECTS} projects are needed");
+                let error = PackageError::Direct {
+                    requirement: name.to_string(),
+                    problem,
+                };
+                return Err(Arc::new(Failure::Fatal(Arc::new(error))));
+            }
+            Arc::clone(projects.entry(name.clone()).or_default())
+        };
         cell.get_or_init(|| {
             let project = self.index.project(name, &self.filter);
             let fatal = |error| Arc::new(Failure::Fatal(Arc::new(error)));
@@ -289,9 +301,3 @@ impl Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Only to be sure that a key can be one.
-const _: fn() = || {
-    fn is_key<T: Hash + Eq>() {}
-    is_key::<Job>();
-};

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Program, Request, RequestError};
-use crate::interpreter::{Interpreter, parent};
+use crate::interpreter::{Interpreter, adapt, parent};
 use crate::package::environment::{Environment, EnvironmentError};
 use crate::sandbox::mount::{covers, guest_path_of, normalize_guest};
 use crate::sandbox::{Access, Mount, MountSpec, Placed, Purpose, Sandbox, Scratch, Start};
@@ -31,7 +31,7 @@ pub fn sandbox(
     }
     for (name, value) in &request.env {
         no_nul(&format!("the variable {name}"), value)?;
-        if ["PYW_START", "PYW_TTY"].contains(&name.as_str()) {
+        if name == "PYW_START" || adapt::VARIABLES.contains(&name.as_str()) {
             return Err(RequestError::ReservedVariable { name: name.clone() });
         }
     }

@@ -49,6 +49,12 @@ impl Descriptor {
     pub fn holds_read_only(&self) -> bool {
         self.mount.read.is_some() && !self.mount.read_leaks && !self.mount.escapes
     }
+
+    /// Whether memory can be limited, by the runtime or inside the module.
+    #[must_use]
+    pub fn limits_memory(&self) -> bool {
+        self.limits.memory.is_some() || self.quirks.adaptations.contains(&Adaptation::MemoryLimit)
+    }
 }
 
 /// How the version is asked for.

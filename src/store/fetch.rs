@@ -255,10 +255,21 @@ impl Fetcher {
         dest: &Utf8Path,
     ) -> Result<Sha256, StoreError> {
         self.refuse_offline(what, url)?;
+        let (part, _lock) = match &self.store {
+            None => (beside(dest, ".part"), None),
+            Some(store) => {
+                let name = Sha256::of(url.as_str().as_bytes());
+                let folder = store.downloads()?;
+                let lock =
+                    store.lock(&format!("download-{name}"), || format!("download {what}"))?;
+                forget(&folder);
+                (folder.join(format!("{name}.part")), Some(lock))
+            }
+        };
+        // What an earlier run left may be of another file, and nothing would tell.
+        let _ = std::fs::remove_file(&part);
         let progress = Progress::bytes(&format!("downloading {what}"), size);
-        let part = beside(dest, ".part");
-        let result = self.http.download(url, &part, size, &progress);
-        match result {
+        match self.http.download(url, &part, size, &progress) {
             Ok(download) => move_to(&part, dest).map(|()| download.sha256),
             Err(error) => {
                 let _ = std::fs::remove_file(&part);

@@ -435,9 +435,8 @@ fn may_redirect(previous: &[Url], next: &Url) -> Result<(), &'static str> {
     }
     // A password that the server made up, for a host that is not its own. (That the user's own
     // password is not sent on to another host is the client's doing.)
-    let origin = previous.first().map(Url::origin);
     let secret = !next.username().is_empty() || next.password().is_some();
-    if secret && origin.is_some_and(|origin| origin != next.origin()) {
+    if secret && previous.first().map(Url::origin) != Some(next.origin()) {
         return Err("it redirects to another host with a password");
     }
     Ok(())

@@ -42,6 +42,16 @@ pub struct IndexArguments {
     pub no_index: bool,
 }
 
+impl IndexArguments {
+    /// Adds what a requirements file says; what stood here before goes first.
+    pub fn merge(&mut self, file: IndexArguments) {
+        self.index_url = self.index_url.take().or(file.index_url);
+        self.extra_index_url.extend(file.extra_index_url);
+        self.find_links.extend(file.find_links);
+        self.no_index |= file.no_index;
+    }
+}
+
 /// Which indexes to use, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexSettings {

@@ -284,9 +284,14 @@ pub fn run(mut command: Command, script: Script, mark: &str) -> Result<Ran, Stri
 
     let status = wait(&mut child, deadline)?;
     if status.is_none() {
+        let running: Vec<_> = related(pid, mark)
+            .into_iter()
+            .map(|process| process.1)
+            .collect();
         troubles.push(format!(
-            "still running after {} s; killed",
-            script.limit.as_secs()
+            "still running after {} s; killed: {}",
+            script.limit.as_secs(),
+            running.join("; ")
         ));
         let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         let _ = child.wait();
@@ -369,9 +374,9 @@ fn survivors(session: Pid, mark: &str) -> Vec<String> {
         if Instant::now() > patience {
             return found
                 .into_iter()
-                .map(|(pid, command)| {
+                .map(|(pid, shown)| {
                     let _ = rustix::process::kill_process(pid, Signal::KILL);
-                    format!("{} {command}", pid.as_raw_nonzero())
+                    shown
                 })
                 .collect();
         }
@@ -379,7 +384,7 @@ fn survivors(session: Pid, mark: &str) -> Vec<String> {
     }
 }
 
-/// Live processes in this session, or with the mark in their command line or environment. Only where there
+/// Live processes, with what `ps` would say of them, in this session or with the mark in their command line or environment. Only where there
 /// is a `/proc`.
 fn related(session: Pid, mark: &str) -> Vec<(Pid, String)> {
     let mut found = Vec::new();
@@ -411,7 +416,8 @@ fn related(session: Pid, mark: &str) -> Vec<(Pid, String)> {
         });
         if in_session || marked {
             let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-            found.push((pid, command.trim_end().to_owned()));
+            let state = fields.first().unwrap_or(&"?");
+            found.push((pid, format!("{pid} ({state}) {}", command.trim_end())));
         }
     }
     found

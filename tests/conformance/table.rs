@@ -46,7 +46,7 @@ impl Table {
         let mut rule = format!("| {} |", "-".repeat(wide));
         let mut counts = format!("| {:wide$} |", format!("{} cases", rows.len()));
         for subject in subjects {
-            let column = subject.len().max(8);
+            let column = subject.len().max(10);
             text += &format!(" {subject:column$} |");
             rule += &format!(" {} |", "-".repeat(column));
             let of = |outcome| {
@@ -70,7 +70,7 @@ impl Table {
         for (case, row) in rows.iter() {
             text += &format!("| {case:wide$} |");
             for subject in subjects {
-                let column = subject.len().max(8);
+                let column = subject.len().max(10);
                 match row.get(*subject) {
                     Some(outcome) => text += &format!(" {outcome:column$} |"),
                     None => text += &format!(" {:column$} |", "-"),

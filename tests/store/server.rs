@@ -33,6 +33,9 @@ pub enum Reply {
     Page(&'static str, String),
     /// Bytes without end.
     Endless,
+    /// Anything: a status, headers and a body.
+    #[allow(dead_code, reason = "only the tests of packages answer so")]
+    Other(u16, Vec<(&'static str, String)>, Vec<u8>),
 }
 
 /// A file, and how it is served.
@@ -150,6 +153,17 @@ fn serve(
              Connection: close\r\n\r\n{body}",
             body.len()
         ),
+        Reply::Other(status, headers, body) => {
+            let mut head = format!("HTTP/1.1 {status} Told So\r\n");
+            if !headers.iter().any(|(name, _)| *name == "Content-Length") {
+                head += &format!("Content-Length: {}\r\n", body.len());
+            }
+            for (name, value) in headers {
+                head += &format!("{name}: {value}\r\n");
+            }
+            write!(out, "{head}Connection: close\r\n\r\n")?;
+            out.write_all(&body)
+        }
         Reply::Endless => {
             write!(
                 out,

@@ -1,0 +1,160 @@
+//! Resolving against indexes on loopback that say and do as told, and against the real one.
+#![cfg(unix)]
+
+mod directs;
+mod real;
+mod repo;
+mod reports;
+mod resolving;
+#[path = "../store/server.rs"]
+#[allow(dead_code, reason = "the tests of the store use all of it")]
+mod server;
+mod serving;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pyw::config::{Origin, Setting};
+use pyw::interpreter::Info;
+use pyw::package::resolution::{Asked, ResolveRequest};
+use pyw::package::{Index, PackageError, PackageName, Requirement, Resolution, resolve};
+use pyw::store::fetch::Patience;
+use pyw::store::indexes::{IndexSettings, Links};
+use pyw::store::{Fetcher, Store};
+
+/// A folder that is gone after the test, with a store in it.
+pub struct Scratch {
+    _folder: tempfile::TempDir,
+    pub path: Utf8PathBuf,
+    pub store: Store,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch::new()
+    }
+}
+
+impl Scratch {
+    pub fn new() -> Self {
+        pyw::ui::progress::init(pyw::ui::progress::Verbosity::Quiet);
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        Scratch {
+            store: Store::at(path.join("store")),
+            path,
+            _folder: folder,
+        }
+    }
+
+    /// These indexes, asked in this order.
+    pub fn index(&self, urls: &[&str]) -> Index {
+        self.index_with(urls, &[], false)
+    }
+
+    pub fn index_with(&self, urls: &[&str], links: &[Links], offline: bool) -> Index {
+        let setting = |url: &&str| Setting {
+            value: reqwest::Url::parse(url).unwrap(),
+            origin: Origin::Default,
+        };
+        let settings = IndexSettings {
+            index: urls.last().map(setting),
+            extra: urls.iter().rev().skip(1).rev().map(setting).collect(),
+            find_links: links
+                .iter()
+                .map(|links| Setting {
+                    value: links.clone(),
+                    origin: Origin::Default,
+                })
+                .collect(),
+        };
+        let fetcher = Fetcher::new(offline)
+            .with_store(&self.store)
+            .with_patience(Patience {
+                backoff: Duration::from_millis(10),
+                retries: 1,
+                stall: Duration::from_secs(5),
+                ..Patience::default()
+            });
+        Index::new(settings, Arc::new(fetcher), &self.store).with_netrc("")
+    }
+}
+
+/// CPython 3.12.0 for WASI.
+pub fn python() -> Info {
+    python_of("3.12")
+}
+
+pub fn python_of(minor: &str) -> Info {
+    let full = format!("{minor}.0");
+    let tag = minor.replace('.', "");
+    serde_json::from_value(serde_json::json!({
+        "version": full,
+        "banner": "",
+        "stdlib": "/usr/local/lib/python",
+        "prefix": "/usr/local",
+        "markers": {
+            "implementation_name": "cpython",
+            "implementation_version": full,
+            "os_name": "posix",
+            "platform_machine": "wasm32",
+            "platform_python_implementation": "CPython",
+            "platform_release": "0.0.0",
+            "platform_system": "wasi",
+            "platform_version": "0.0.0",
+            "python_full_version": full,
+            "python_version": minor,
+            "sys_platform": "wasi",
+        },
+        "platform": "wasi_0_0_0_wasm32",
+        "soabi": format!("cpython-{tag}-wasm32-wasi"),
+        "paths": {},
+        "builtin_modules": [],
+    }))
+    .unwrap()
+}
+
+/// A request for these requirements, as the command line would make it.
+pub fn request(requirements: &[&str]) -> ResolveRequest {
+    ResolveRequest {
+        requirements: requirements
+            .iter()
+            .map(|text| Asked {
+                requirement: requirement(text),
+                origin: "app.py".to_owned(),
+            })
+            .collect(),
+        ..ResolveRequest::default()
+    }
+}
+
+pub fn requirement(text: &str) -> Requirement {
+    Requirement::parse(text, Utf8Path::new("/nowhere")).unwrap()
+}
+
+pub fn name(text: &str) -> PackageName {
+    PackageName::new(text).unwrap()
+}
+
+/// The pins of a resolution, `a==1 b==2`.
+pub fn pins(resolution: &Resolution) -> String {
+    let pins: Vec<String> = resolution
+        .packages
+        .iter()
+        .map(|package| format!("{}=={}", package.name, package.version))
+        .collect();
+    pins.join(" ")
+}
+
+pub fn run(request: &ResolveRequest, index: &Index) -> Result<Resolution, PackageError> {
+    resolve(request, &python(), index)
+}
+
+/// Message and hint, as they would be shown.
+pub fn told(error: &PackageError) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}\nhint: {hint}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,190 @@
+//! The real index. Left out where it cannot be reached.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyw::error::Code;
+use pyw::package::{Index, PackageError, Resolution};
+use pyw::store::Fetcher;
+use pyw::store::indexes::{IndexArguments, IndexSettings};
+
+use crate::{Scratch, name, pins, request, run, told};
+
+/// Twenty projects that many programs use, pure down to the last of what they need.
+pub const TWENTY: [&str; 20] = [
+    "rich",
+    "httpx",
+    "click",
+    "attrs",
+    "requests",
+    "packaging",
+    "pluggy",
+    "tomli",
+    "tabulate",
+    "markdown",
+    "beautifulsoup4",
+    "sympy",
+    "networkx",
+    "more-itertools",
+    "toolz",
+    "pyparsing",
+    "python-dateutil",
+    "typer",
+    "marshmallow",
+    "pygments",
+];
+
+/// Forty more.
+pub const MORE: [&str; 40] = [
+    "django",
+    "starlette",
+    "textual",
+    "prompt-toolkit",
+    "docutils",
+    "jsonschema<4.18",
+    "tqdm",
+    "colorama",
+    "humanize",
+    "arrow",
+    "boltons",
+    "cachetools",
+    "sortedcontainers",
+    "tinydb",
+    "sqlparse",
+    "chardet",
+    "charset-normalizer",
+    "idna",
+    "certifi",
+    "urllib3",
+    "tenacity",
+    "structlog",
+    "loguru",
+    "environs",
+    "python-dotenv",
+    "xmltodict",
+    "feedparser",
+    "html5lib",
+    "mistune",
+    "markdown-it-py",
+    "lark",
+    "ply",
+    "pytest",
+    "bottle",
+    "parso",
+    "pathspec",
+    "platformdirs",
+    "wcwidth",
+    "zipp",
+    "jsonpointer",
+];
+
+fn index(scratch: &Scratch) -> Index {
+    let fetcher = Fetcher::new(false).with_store(&scratch.store);
+    // What the machine's settings say of links would make the result the machine's own.
+    let mut settings = IndexSettings::from_process(&IndexArguments::default()).unwrap();
+    settings.find_links.clear();
+    Index::new(settings, Arc::new(fetcher), &scratch.store)
+}
+
+/// Resolves, or says that the index cannot be reached.
+fn reach(requirements: &[&str]) -> Option<Result<Resolution, PackageError>> {
+    let scratch = Scratch::new();
+    match run(&request(requirements), &index(&scratch)) {
+        Err(error) if error.code() == Code::Network => {
+            eprintln!("left out: {error}");
+            None
+        }
+        result => Some(result),
+    }
+}
+
+#[test]
+fn well_known_projects() {
+    for (asked, needs) in [
+        ("rich", "pygments"),
+        ("httpx>=0.27", "httpcore"),
+        ("pytest", "pluggy"),
+    ] {
+        let Some(result) = reach(&[asked]) else {
+            return;
+        };
+        let resolution = result.unwrap_or_else(|error| panic!("{}", told(&error)));
+        assert!(
+            resolution.get(&name(needs)).is_some(),
+            "{}",
+            pins(&resolution)
+        );
+        for package in &resolution.packages {
+            let file = package.file().unwrap();
+            assert!(file.sha256.is_some() && file.size.is_some(), "{file:?}");
+            assert!(file.filename.ends_with("-any.whl"), "{file:?}");
+        }
+    }
+}
+
+#[test]
+fn native_only_is_told() {
+    let Some(result) = reach(&["numpy>=2"]) else {
+        return;
+    };
+    let error = told(&result.unwrap_err());
+    assert!(
+        error.starts_with("`numpy>=2` (app.py) cannot be had\n  numpy 2."),
+        "{error}"
+    );
+    assert!(error.contains("only wheels for Linux, macOS"), "{error}");
+    let Some(Err(error)) = reach(&["jinja2"]) else {
+        return;
+    };
+    let error = told(&error);
+    assert!(
+        error.starts_with("`jinja2` (app.py) cannot be had\n  jinja2 "),
+        "{error}"
+    );
+    assert!(error.contains("3.1.6 needs markupsafe>=2.0"), "{error}");
+    assert!(error.contains("only wheels for Linux, macOS"), "{error}");
+    assert!(error.contains("build a pure wheel"), "{error}");
+}
+
+#[test]
+fn twenty_and_sixty_projects() {
+    let sixty: Vec<&str> = TWENTY.iter().chain(&MORE).copied().collect();
+    for set in [&TWENTY[..], &sixty] {
+        let Some(result) = reach(set) else { return };
+        let resolution = result.unwrap_or_else(|error| panic!("{}", told(&error)));
+        assert!(resolution.packages.len() >= set.len());
+    }
+}
+
+/// Not a test: measures. `PYW_RESOLVE="rich httpx" cargo test --release --test packages measure --
+/// --ignored --nocapture`, with `PYW_RESOLVE_STORE` naming a store to be kept.
+#[test]
+#[ignore = "measures"]
+fn measure() {
+    let text = std::env::var("PYW_RESOLVE").unwrap_or_default();
+    let sixty: Vec<&str> = TWENTY.iter().chain(&MORE).copied().collect();
+    let requirements: Vec<&str> = match text.as_str() {
+        "20" => TWENTY.to_vec(),
+        "60" => sixty,
+        text => text.split_whitespace().collect(),
+    };
+    let mut scratch = Scratch::new();
+    if let Ok(store) = std::env::var("PYW_RESOLVE_STORE") {
+        scratch.store = pyw::store::Store::at(store);
+    }
+    for _ in 0..2 {
+        let start = Instant::now();
+        let result = run(&request(&requirements), &index(&scratch));
+        let took = start.elapsed();
+        match result {
+            Ok(resolution) => {
+                println!("{}", pins(&resolution).replace(' ', "\n"));
+                for note in &resolution.notes {
+                    println!("# {note}");
+                }
+            }
+            Err(error) => println!("{}", told(&error)),
+        }
+        println!("# {} ms", took.as_millis());
+    }
+}
