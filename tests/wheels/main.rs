@@ -14,14 +14,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pyw::store::{Fetcher, Store};
 
 /// A folder that is gone after the test, and a store that is to be in it.
-pub struct Scratch {
+struct Scratch {
     _folder: tempfile::TempDir,
     pub path: Utf8PathBuf,
     pub store: Store,
 }
 
 impl Scratch {
-    pub fn new() -> Self {
+    fn new() -> Self {
         pyw::ui::progress::init(pyw::ui::progress::Verbosity::Quiet);
         // Not in `/tmp`, which guests have one of their own of.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -35,12 +35,12 @@ impl Scratch {
 }
 
 /// A fetcher that must not be needed.
-pub fn offline() -> Fetcher {
+fn offline() -> Fetcher {
     Fetcher::new(true)
 }
 
 /// All files below a folder, by their relative path.
-pub fn files(root: &Utf8Path) -> Vec<String> {
+fn files(root: &Utf8Path) -> Vec<String> {
     let mut files: Vec<String> = Vec::new();
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
@@ -61,22 +61,22 @@ pub fn files(root: &Utf8Path) -> Vec<String> {
 }
 
 /// Says that a test could not be run, past the capturing of the test harness.
-pub fn left_out(test: &str, why: &str) {
+fn left_out(test: &str, why: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: {why}");
 }
 
 /// This test binary again, to do one of the tasks of [`child`] in a process of its own.
-pub fn child_command(task: &str, folder: &Utf8Path) -> Command {
+fn child_command(task: &str, folder: &Utf8Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     set_up_child(&mut command, task, folder);
     command.args(CHILD);
     command
 }
 
-pub const CHILD: [&str; 3] = ["--exact", "child", "--nocapture"];
+const CHILD: [&str; 3] = ["--exact", "child", "--nocapture"];
 
-pub fn set_up_child(command: &mut Command, task: &str, folder: &Utf8Path) {
+fn set_up_child(command: &mut Command, task: &str, folder: &Utf8Path) {
     command
         .env("PYW_TEST_CHILD", task)
         .env("PYW_TEST_FOLDER", folder)
