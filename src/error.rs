@@ -80,7 +80,11 @@ impl Code {
 pub enum Error {
     /// The command line is wrong in a way that clap or one of its values' parsers found.
     #[error("{message}")]
-    Usage { message: String },
+    Usage {
+        message: String,
+        /// The command that shows how it is done.
+        see: String,
+    },
 
     #[error(transparent)]
     Split(#[from] crate::cli::split::SplitError),
@@ -119,6 +123,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// A mistake in the options of a run.
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            see: "pyw --help".into(),
+        }
+    }
+
     /// The exit code that this ends with.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -140,7 +153,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage { .. } => Some("`pyw --help` shows the options".into()),
+            Self::Usage { see, .. } => Some(format!("`{see}` tells more")),
             Self::Split(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Request(error) => error.hint(),

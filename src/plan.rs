@@ -163,6 +163,19 @@ impl Planner<'_> {
         let mut args = fill_all(&descriptor.command.first, &cache);
         let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
         mounts.extend(channel.clone());
+        // A spelling that this runtime cannot have is done without.
+        let excludes = descriptor.mount.guest_excludes.clone();
+        let unspellable = |m: &Mount| {
+            m.purpose == Purpose::Spelling
+                && excludes.iter().any(|bad| m.guest.contains(bad.as_str()))
+        };
+        let mut guest_args = self.sandbox.args.clone();
+        if mounts.iter().any(unspellable)
+            && let Some((at, plain)) = &self.sandbox.plain_script
+        {
+            guest_args[*at].clone_from(plain);
+        }
+        mounts.retain(|mount| !unspellable(mount));
         self.check_overlaps(&mounts);
         for mount in &mounts {
             args.extend(self.mount(mount));
@@ -175,7 +188,7 @@ impl Planner<'_> {
             &[("module", self.context.module.as_str())],
         ));
         args.extend(descriptor.command.separator.iter().cloned());
-        args.extend(self.sandbox.args.iter().cloned());
+        args.extend(guest_args);
 
         if let Abilities::Missing(why) = &self.context.fence.paths
             && descriptor.mount.escapes
@@ -199,7 +212,7 @@ impl Planner<'_> {
                 ),
                 vec![format!(
                     "name the real executable: {}=PATH",
-                    crate::runtime::locate::variable_name(&descriptor.name)
+                    crate::config::runtime_path_variable(&descriptor.name)
                 )],
             );
         }
@@ -330,6 +343,7 @@ impl Planner<'_> {
             Access::Write => "write",
         };
         let shown = match mount.purpose {
+            Purpose::Spelling => format!("{verb} {} spelt {}", mount.host, mount.guest),
             Purpose::Grant if mount.host == mount.guest => format!("{verb} {}", mount.host),
             Purpose::Grant => format!("{verb} {} as {}", mount.host, mount.guest),
             Purpose::Interpreter => format!("{verb} the standard library ({})", mount.guest),
@@ -339,12 +353,13 @@ impl Planner<'_> {
         };
         for bad in &descriptor.mount.guest_excludes {
             if mount.guest.contains(bad.as_str()) {
-                let choices = self.others(|d| {
+                let mut choices = self.others(|d| {
                     !d.mount
                         .guest_excludes
                         .iter()
                         .any(|b| mount.guest.contains(b.as_str()))
                 });
+                choices.push(format!("use a folder without `{bad}` in its path"));
                 self.refuse(
                     &shown,
                     format!("{name} cannot spell a guest path with `{bad}`"),
@@ -441,7 +456,7 @@ impl Planner<'_> {
             .iter()
             .find(|bad| root.as_str().contains(bad.as_str()))
         {
-            let reason = format!("{bad} stands in {root} too, where a link to it would be made");
+            let reason = format!("`{bad}` stands in {root} too, where a link to it would be made");
             self.refuse(
                 &format!("mounting {host}"),
                 reason,
@@ -606,6 +621,11 @@ impl Planner<'_> {
         for mount in mounts {
             match mount.access {
                 Access::Read => out.read.push(mount.host.clone()),
+                // Its `null` is written, but no file is made beside it.
+                Access::Write if mount.guest == "/dev" && mount.purpose == Purpose::Private => {
+                    out.read.push(mount.host.clone());
+                    out.write.push(mount.host.join("null"));
+                }
                 Access::Write => out.write.push(mount.host.clone()),
             }
         }

@@ -13,10 +13,10 @@ use crate::ui::table;
 /// # Errors
 /// The configuration is wrong.
 pub fn execute(command: ConfigCommand) -> Result<ExitCode, Error> {
-    let ConfigCommand::Show { format } = command;
+    let ConfigCommand::Show { output } = command;
     let context = Context::load(Partial::default())?;
     let rows = show_rows(&context.config);
-    match format {
+    match output.format {
         Format::Json => super::print_json(&rows)?,
         Format::Text => {
             let cells = rows

@@ -209,7 +209,7 @@ impl Context {
             }
             return Err(Error::Runtime(RuntimeError::NotFound {
                 name: name.clone(),
-                variable: locate::variable_name(name),
+                variable: crate::config::runtime_path_variable(name),
                 installable: install::installable(&descriptor),
             }));
         }
@@ -257,7 +257,9 @@ impl Context {
                     &importer,
                 )?,
                 Choice::Path(path) => {
-                    interpreter::convert::from_path(&self.cwd.join(path), &self.store, &importer)?
+                    // Without the `.` of `./python.wasm`, which would stand in messages.
+                    let path: Utf8PathBuf = self.cwd.join(path).components().collect();
+                    interpreter::convert::from_path(&path, &self.store, &importer)?
                 }
             },
         )
@@ -377,6 +379,7 @@ impl Guest for Importer<'_> {
         }
         let sandbox = Sandbox {
             args,
+            plain_script: None,
             env: std::collections::BTreeMap::new(),
             start: None,
             mounts: all,

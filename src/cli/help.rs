@@ -43,15 +43,18 @@ pub fn print(topic: Option<&str>) -> Result<(), Error> {
         Some("config") => anstream::print!("{CONFIG}"),
         Some(other) => {
             let mut command = Manage::command();
+            // Gives the commands their full names and the options that all of them take.
+            command.build();
             let Some(sub) = command.find_subcommand_mut(other) else {
                 return Err(Error::Usage {
                     message: format!(
                         "there is no help on `{other}`; topics are run, exit-codes, config, and \
                          the commands"
                     ),
+                    see: "pyw --help".into(),
                 });
             };
-            anstream::print!("{}", sub.render_long_help().ansi());
+            anstream::print!("{}", sub.render_help().ansi());
         }
     }
     Ok(())
@@ -59,13 +62,15 @@ pub fn print(topic: Option<&str>) -> Result<(), Error> {
 
 fn overview() -> String {
     let mut options = RunOptions::command()
-        .help_template("{options}")
+        .help_template("{all-args}")
         .disable_help_flag(true)
         .term_width(100)
         .render_help()
         .ansi()
         .to_string();
     options.truncate(options.trim_end().len());
+    // clap leaves room for a short option, of which pyw has none.
+    let options = options.replace("\n      ", "\n  ");
     let manage = Manage::command();
     let commands: Vec<String> = manage
         .get_subcommands()
@@ -98,7 +103,7 @@ fn exit_codes() -> String {
 const CONFIG: &str = "\
 Settings come from, each going before the ones above it:
 
-  the user's file     config.toml in the platform's folder for configuration; PYW_CONFIG names another
+  the user's file     config.toml in pyw's configuration folder, or what PYW_CONFIG names
   the project's file  pyw.toml, or [tool.pyw] in pyproject.toml, in the nearest folder upwards
   the environment     PYW_RUNTIME, PYW_RUNTIMES, PYW_PYTHON, PYW_STORE, PYW_OFFLINE, PYW_NETWORK,
                       PYW_MEMORY, PYW_STACK, PYW_TIMEOUT, and PYW_RUNTIME_<NAME> for paths

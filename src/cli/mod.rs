@@ -12,6 +12,7 @@ pub mod split;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::error::Error;
@@ -57,9 +58,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
     let options = match RunOptions::try_parse_from(&split.own) {
         Ok(options) => options,
         Err(error) => {
-            return Err(Error::Usage {
-                message: clap_message(&error),
-            });
+            return Err(Error::usage(clap_message(&error)));
         }
     };
     if options.help || split.help {
@@ -85,6 +84,8 @@ fn is_management(args: &[String]) -> bool {
 }
 
 fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
+    // There is a first one, else this would be no management command.
+    let name = args[0].clone();
     let manage = match Manage::try_parse_from(std::iter::once("pyw".to_owned()).chain(args)) {
         Ok(manage) => manage,
         Err(error) if !error.use_stderr() => {
@@ -92,8 +93,13 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
             return Ok(ExitCode::SUCCESS);
         }
         Err(error) => {
+            let message = match error.kind() {
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => incomplete(&name),
+                _ => clap_message(&error),
+            };
             return Err(Error::Usage {
-                message: clap_message(&error),
+                message,
+                see: format!("pyw help {name}"),
             });
         }
     };
@@ -107,6 +113,19 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
         Command::Config(command) => config::execute(command),
         Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// What is missing behind a command that has commands of its own, where clap would print its help
+/// as if it were an error.
+fn incomplete(name: &str) -> String {
+    let manage = Manage::command();
+    let names: Vec<&str> = manage
+        .find_subcommand(name)
+        .into_iter()
+        .flat_map(clap::Command::get_subcommands)
+        .map(clap::Command::get_name)
+        .collect();
+    format!("`pyw {name}` needs a command: {}", names.join(", "))
 }
 
 /// clap's message without its own prefix and without the usage, which `--help` shows better.

@@ -13,6 +13,21 @@ pub enum Format {
     Json,
 }
 
+/// How a command prints what it found.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Output {
+    /// Print for people (text, the default) or for tools
+    #[arg(
+        long,
+        value_enum,
+        value_name = "text|json",
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub format: Format,
+}
+
 /// `pyw [OPTIONS] PROGRAM [ARGS…]`: all that stands before the program.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -93,19 +108,27 @@ pub struct RunOptions {
     #[arg(long, help_heading = "Looking closer")]
     pub dry_run: bool,
 
-    /// How --dry-run prints
-    #[arg(long, value_enum, default_value_t, help_heading = "Looking closer")]
+    /// How --dry-run prints: for people (text, the default) or for tools
+    #[arg(
+        long,
+        value_enum,
+        value_name = "text|json",
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        help_heading = "Looking closer"
+    )]
     pub format: Format,
 
-    /// Say what is chosen and why (as -v does, which goes to Python too)
+    /// Say what is chosen and why; -v does so too, and goes to Python
     #[arg(long, help_heading = "Looking closer")]
     pub verbose: bool,
 
-    /// No progress messages (as -q does, which goes to Python too)
+    /// No progress messages; -q does so too, and goes to Python
     #[arg(long, help_heading = "Looking closer")]
     pub quiet: bool,
 
-    /// Print this help
+    /// Print this help, as -h does
     #[arg(long, help_heading = "Looking closer")]
     pub help: bool,
 
@@ -169,15 +192,15 @@ pub enum Command {
 pub enum RuntimeCommand {
     /// List the known runtimes, where they are and what they can hold
     List {
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
     /// Print the path of a runtime's executable
     Which {
         /// wasmtime, wasmedge, wasmer, or one of your own
         name: String,
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
     /// Install a runtime into pyw's store
     Install {
@@ -196,8 +219,8 @@ pub enum RuntimeCommand {
 pub enum PythonCommand {
     /// List the installed and the known interpreters
     List {
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
     /// Install an interpreter
     Install {
@@ -213,8 +236,8 @@ pub enum PythonCommand {
     Inspect {
         /// A .wasm file, or what --python takes
         which: String,
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -223,7 +246,7 @@ pub enum PythonCommand {
 pub enum ConfigCommand {
     /// Show each value and where it comes from
     Show {
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        #[command(flatten)]
+        output: Output,
     },
 }

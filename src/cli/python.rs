@@ -25,7 +25,7 @@ pub fn execute(command: PythonCommand, common: &Common) -> Result<ExitCode, Erro
         ..Partial::default()
     })?;
     match command {
-        PythonCommand::List { format } => list(&context, format)?,
+        PythonCommand::List { output } => list(&context, output.format)?,
         PythonCommand::Install { which } => {
             let found = context.interpreter(&Wanted::parse(&which)?)?;
             anstream::println!(
@@ -35,7 +35,7 @@ pub fn execute(command: PythonCommand, common: &Common) -> Result<ExitCode, Erro
             );
         }
         PythonCommand::Remove { name } => remove(&context, &name)?,
-        PythonCommand::Inspect { which, format } => inspect(&context, &which, format)?,
+        PythonCommand::Inspect { which, output } => inspect(&context, &which, output.format)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -207,6 +207,7 @@ fn print_module(module: &wasm::ModuleInfo) {
 
 fn print_pairs(pairs: &[(&str, String)]) {
     for (name, value) in pairs {
+        let value = if value.is_empty() { "-" } else { value };
         anstream::println!("{name:<22}{value}");
     }
 }

@@ -30,12 +30,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     let context = Context::load(partial(&options)?)?;
     let request = request(split, &options, &context)?;
     let interpreter = context.interpreter(&context.wanted()?)?;
-    let (runtime, plan) = choose(
-        &context,
-        &request,
-        &interpreter,
-        options.accept_writable_mounts,
-    )?;
+    let (runtime, plan) = choose(&context, &request, &interpreter, &options)?;
     interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
     if options.dry_run {
         match options.format {
@@ -77,6 +72,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
     let sandbox = Sandbox {
         // Answered before anything is read.
         args: vec!["-V".to_owned()],
+        plain_script: None,
         env: BTreeMap::new(),
         start: None,
         mounts: Vec::new(),
@@ -114,9 +110,13 @@ fn choose(
     context: &Context,
     request: &Request,
     interpreter: &Interpreter,
-    accept_writable: bool,
+    options: &RunOptions,
 ) -> Result<(Runtime, Plan), Error> {
-    let scratch = launch::scratch::choose();
+    let accept_writable = options.accept_writable_mounts;
+    let scratch = match options.dry_run {
+        true => launch::scratch::choose_apart(),
+        false => launch::scratch::choose(),
+    };
     let mut sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
     if !request.private_tmp {
         keep_root(&mut sandbox, &context.store)?;
@@ -177,9 +177,7 @@ fn keep_root(sandbox: &mut Sandbox, store: &Store) -> Result<(), Error> {
 fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let wrong = |flag: &str| {
         let flag = flag.to_owned();
-        move |message: String| Error::Usage {
-            message: format!("{flag}: {message}"),
-        }
+        move |message: String| Error::usage(format!("{flag}: {message}"))
     };
     let runtime = options
         .runtime
@@ -240,9 +238,8 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
         }
     }
     let specs = config.env.iter().map(|setting| &setting.value);
-    env::apply(specs, |name| std::env::var_os(name), &mut variables).map_err(|e| Error::Usage {
-        message: e.to_string(),
-    })?;
+    env::apply(specs, |name| std::env::var_os(name), &mut variables)
+        .map_err(|e| Error::usage(e.to_string()))?;
     Ok(Request {
         program: split.program.into(),
         python_options: split.python,

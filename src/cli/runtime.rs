@@ -10,7 +10,7 @@ use crate::config::Partial;
 use crate::error::Error;
 use crate::plan::Abilities;
 use crate::runtime::descriptor::KnownDifference;
-use crate::runtime::{Descriptor, RuntimeError, install, locate};
+use crate::runtime::{Descriptor, RuntimeError, install};
 use crate::ui::table;
 
 /// Carries the command out.
@@ -24,8 +24,8 @@ pub fn execute(command: RuntimeCommand, common: &Common) -> Result<ExitCode, Err
         ..Partial::default()
     })?;
     match command {
-        RuntimeCommand::List { format } => list(&context, format)?,
-        RuntimeCommand::Which { name, format } => which(&context, &name, format)?,
+        RuntimeCommand::List { output } => list(&context, output.format)?,
+        RuntimeCommand::Which { name, output } => which(&context, &name, output.format)?,
         RuntimeCommand::Install { name } => {
             let runtime = context.install(&name)?;
             anstream::println!("{} is at {}", runtime.label(), runtime.executable);
@@ -142,7 +142,7 @@ fn which(context: &Context, name: &str, format: Format) -> Result<(), Error> {
     let Some(runtime) = context.find(name)? else {
         return Err(Error::Runtime(RuntimeError::NotFound {
             name: name.to_owned(),
-            variable: locate::variable_name(name),
+            variable: crate::config::runtime_path_variable(name),
             installable: install::installable(&context.descriptor(name)?),
         }));
     };

@@ -153,15 +153,15 @@ fn own_option(
             similar,
         });
     };
-    let takes_value = known.get_action().takes_values();
-    let name = name.to_owned();
-    own.push(arg);
-    if takes_value && !inline {
-        own.push(
-            rest.next()
-                .ok_or(SplitError::OptionWithoutValue { option: name })?,
-        );
+    if !known.get_action().takes_values() || inline {
+        own.push(arg);
+        return Ok(());
     }
+    let Some(value) = rest.next() else {
+        return Err(SplitError::OptionWithoutValue { option: arg });
+    };
+    // In one piece, so that a value such as `-1` is never taken for an option.
+    own.push(format!("{arg}={value}"));
     Ok(())
 }
 
@@ -303,7 +303,7 @@ mod tests {
         ]);
         assert_eq!(
             split.own,
-            strings(&["--runtime", "wasmer", "--mount=a:/b", "--dry-run"])
+            strings(&["--runtime=wasmer", "--mount=a:/b", "--dry-run"])
         );
         assert_eq!(split.python, strings(&["-u"]));
     }

@@ -158,7 +158,7 @@ impl Source<'_> {
     /// let the program touch more.
     fn refuse_what_projects_may_not(&self, file: &File) -> Result<(), ConfigError> {
         let refused = [
-            ("store", "--store", file.store.as_ref().map(Spanned::span)),
+            ("store", "", file.store.as_ref().map(Spanned::span)),
             ("cwd", "--cwd", file.cwd.as_ref().map(Spanned::span)),
             ("mounts", "--mount", file.mounts.as_ref().map(Spanned::span)),
             ("env", "--env", file.env.as_ref().map(Spanned::span)),
@@ -174,6 +174,7 @@ impl Source<'_> {
                 let message = format!("`{key}` may not stand in a project file, since it {why}");
                 let command_line = match key {
                     "paths" => "in the environment (`PYW_RUNTIME_NAME`)".to_owned(),
+                    "store" => "in the environment (`PYW_STORE`)".to_owned(),
                     _ => format!("on the command line (`{flag}`)"),
                 };
                 return Err(self.invalid(span, &message, Some(self.elsewhere(&command_line))));

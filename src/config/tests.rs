@@ -384,8 +384,8 @@ fn what_projects_may_not_say() {
              |\n\
              1 | store = 's'\n  \
              |         ^^^\n\
-             hint: it may stand in your own ~~/home/.config/pyw/config.toml, or on the command \
-             line (`--store`)",
+             hint: it may stand in your own ~~/home/.config/pyw/config.toml, or in the \
+             environment (`PYW_STORE`)",
         ),
         (
             "[paths]\nwasmtime = 'x'",

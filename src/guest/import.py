@@ -1,7 +1,7 @@
 # Runs inside an interpreter that is being imported. The first argument says what to do:
 #
 #   unpack FOLDER            copies the standard library that is built into the module
-#   hook FOLDER FILE         makes the library run FILE, pyw's bootstrap, at every start
+#   hook FOLDER FILE        makes the library run FILE, pyw's bootstrap, at every start
 #   compile FOLDER I N      byte-compiles every N-th module, from the I-th on; prints a dot each
 #   describe FILE           writes what the interpreter says of itself as JSON
 #
@@ -37,28 +37,61 @@ del _pyw_start, __import__("sys").modules["_pyw_start"]
 """
 
 
-def hook(folder, file):
+# An event loop wants a pair of sockets to be woken up by other threads and by signals. There are
+# neither in a WASI guest, and most builds have no sockets, so a loop does without where it can't
+# get them.
+LOOP = """
+def _pyw_without_sockets(cls):
+    make, close = cls._make_self_pipe, cls._close_self_pipe
+
+    def _make_self_pipe(self):
+        try:
+            make(self)
+        except (AttributeError, OSError):
+            self._ssock = self._csock = None
+
+    def _close_self_pipe(self):
+        if self._ssock is not None:
+            close(self)
+
+    cls._make_self_pipe, cls._close_self_pipe = _make_self_pipe, _close_self_pipe
+
+
+_pyw_without_sockets(BaseSelectorEventLoop)
+del _pyw_without_sockets
+"""
+
+
+def append(folder, module, text):
+    """Adds to the end of a module of the library, which may be there as byte code only."""
     import marshal
+
+    path = os.path.join(folder, *module.split("/"))
+    if os.path.exists(path):
+        with open(path, "a", encoding="utf-8") as out:
+            out.write(text)
+    elif os.path.exists(path + "c"):
+        with open(path + "c", "rb") as source:
+            original = marshal.loads(source.read()[16:])
+        code = compile("exec('@')" + text, original.co_filename, "exec", dont_inherit=True)
+        write(path + "c", code.replace(
+            co_consts=tuple(original if const == "@" else const for const in code.co_consts)))
+
+
+def write(path, code):
     from importlib._bootstrap_external import _code_to_hash_pyc
 
-    def write(path, code):
-        with open(path, "wb") as out:
-            out.write(_code_to_hash_pyc(code, bytes(8), False))
+    with open(path, "wb") as out:
+        out.write(_code_to_hash_pyc(code, bytes(8), False))
 
+
+def hook(folder, file):
     with open(file, "rb") as source:
         # Without a source beside it, this file is found whatever -O or PYTHONPYCACHEPREFIX say.
         code = compile(source.read(), "<pyw>", "exec", dont_inherit=True)
     write(os.path.join(folder, "_pyw_start.pyc"), code)
-    package = os.path.join(folder, "encodings", "__init__.py")
-    if os.path.exists(package):
-        with open(package, "a", encoding="utf-8") as out:
-            out.write(HOOK)
-        return
-    with open(package + "c", "rb") as source:
-        original = marshal.loads(source.read()[16:])
-    code = compile("exec('@')" + HOOK, original.co_filename, "exec", dont_inherit=True)
-    write(package + "c", code.replace(
-        co_consts=tuple(original if const == "@" else const for const in code.co_consts)))
+    append(folder, "encodings/__init__.py", HOOK)
+    append(folder, "asyncio/selector_events.py", LOOP)
 
 
 def modules(folder):

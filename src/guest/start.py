@@ -34,12 +34,25 @@ def start():
         # directory is still `/`, so it is given an absolute one.
         sys.orig_argv[len(sys.orig_argv) - len(sys.argv)] = told["argv0"]
         sys.argv[0] = told["argv0"]
+    if "path0" in told and not sys.flags.safe_path:
+
+        # The interpreter puts it there when all of its own start-up is done, and tells auditors
+        # of the program right after that.
+        def audit(event, args, told=told):
+            if told and event[:12] == "cpython.run_":
+                sys.path[0] = told["path0"]
+                told.clear()
+
+    else:
+        audit = None
     try:
         posix.chdir(told["cwd"])
     except OSError as error:
         note = "pyw: cannot enter the working directory %s: %s\n" % (told["cwd"], error)
         posix.write(2, note.encode("utf-8", "replace"))
         posix._exit(111)
+    if audit:
+        sys.addaudithook(audit)
 
 
 start()

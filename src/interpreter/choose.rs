@@ -7,7 +7,7 @@ use pep440_rs::{Version, VersionSpecifiers};
 
 use super::catalog::Entry;
 use super::error::InterpreterError;
-use super::{FORMAT, Interpreter};
+use super::{Interpreter, format_tag};
 
 /// What was asked for, before anything is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +134,13 @@ impl Entry {
     #[must_use]
     pub fn key(&self) -> String {
         let hash = self.sha256.to_string();
-        format!("{}-{}-{}-{FORMAT}", self.name, self.platform, &hash[..16])
+        format!(
+            "{}-{}-{}-{}",
+            self.name,
+            self.platform,
+            &hash[..16],
+            format_tag()
+        )
     }
 }
 

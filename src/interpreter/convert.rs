@@ -119,7 +119,7 @@ fn convert(
     let spinner = Progress::spinner(&format!("importing {shown}"));
     // Without a library of its own on disk, the build has to have one inside.
     let first = if library {
-        session.describe(&session.candidates()?)?
+        session.describe_at_first_of(&session.candidates()?)?
     } else {
         let told = session.describe(&[])?;
         session.run("unpacking its standard library", &[], &["unpack", OUT])?;
@@ -235,6 +235,28 @@ impl Session<'_> {
         };
         let text = std::fs::read_to_string(&path).map_err(|e| broken(e.to_string()))?;
         serde_json::from_str(&text).map_err(|e| broken(e.to_string()))
+    }
+
+    /// Describes it with its library at the first of these places where it finds it.
+    ///
+    /// One at a time: CPython looks near its own executable first and at the prefix that it was
+    /// configured with last, and what it takes for its executable depends on the runtime. Offered
+    /// several places, it would take another one on another runtime.
+    fn describe_at_first_of(&self, libraries: &[String]) -> Result<Info, InterpreterError> {
+        let mut first_error = None;
+        for library in libraries {
+            match self.describe(std::slice::from_ref(library)) {
+                Ok(told) => return Ok(told),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| InterpreterError::Import {
+            origin: self.shown.to_owned(),
+            step: "asking what it is",
+            reason: "there is no place for its library".into(),
+        }))
     }
 
     /// Where this build may look for `lib`: below the prefix that it was configured with, as

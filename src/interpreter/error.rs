@@ -94,6 +94,12 @@ impl InterpreterError {
             Self::NotInstalled { installed, .. } => {
                 format!("installed are: {}", installed.join(", "))
             }
+            Self::Io { path, source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                format!(
+                    "free some space on the disk of {path}, or set PYW_STORE to a folder on \
+                     another disk"
+                )
+            }
             Self::Wasm(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             _ => return None,

@@ -8,7 +8,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::InterpreterError;
-use super::{FORMAT, MODULE};
+use super::{MODULE, format_tag};
 use crate::store::hash::Sha256;
 use crate::store::unpack;
 
@@ -49,7 +49,7 @@ pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
     // The store takes no name that begins with a dot.
     let stem = stem.trim_start_matches('.');
     let stem = if stem.is_empty() { "python" } else { stem };
-    Ok(format!("{stem}-{}-{FORMAT}", &hash[..16]))
+    Ok(format!("{stem}-{}-{}", &hash[..16], format_tag()))
 }
 
 fn list_library(root: &Utf8Path, seen: &mut String) -> Result<(), InterpreterError> {

@@ -24,8 +24,18 @@ use adapt::Adaptation;
 pub const INFO_FILE: &str = "pyw.json";
 /// The module inside an imported interpreter.
 pub const MODULE: &str = "bin/python.wasm";
-/// Changes whenever imports come out differently, so that older ones are not used.
-pub const FORMAT: u32 = 2;
+/// Changes whenever imports come out differently by pyw's Rust code; what the guest's part does is
+/// told by its text.
+const FORMAT: u32 = 2;
+
+/// The end of an interpreter's name in the store: another pyw, which imports otherwise, does not
+/// use it.
+#[must_use]
+pub fn format_tag() -> String {
+    let text = [crate::guest::START, crate::guest::IMPORT].concat();
+    let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
+    format!("{FORMAT}.{}", &hash[..8])
+}
 
 /// What an interpreter says of itself, asked once when it is imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,14 +98,14 @@ impl Interpreter {
         })
     }
 
-    /// All imported interpreters, newest Python first. Ones whose record cannot be read are left
-    /// out: they are of another version of pyw.
+    /// All interpreters that this pyw imported, newest Python first.
     #[must_use]
     pub fn installed(store: &Store) -> Vec<Self> {
         let mut all: Vec<Self> = store
             .list(Kind::Interpreter)
             .unwrap_or_default()
             .iter()
+            .filter(|entry| entry.key.ends_with(&format_tag()))
             .filter_map(|entry| Self::open(&entry.path).ok())
             .collect();
         all.sort_by_key(|i| {

@@ -31,8 +31,12 @@ pub fn run(plan: &Plan) -> Result<Outcome, LaunchError> {
     if plan.can_exec() {
         return Err(process::exec(plan));
     }
+    let events = process::Events::listen().map_err(|source| LaunchError::Wait {
+        program: plan.program.clone(),
+        source,
+    })?;
     let scratch = plan.scratch.as_ref().map(scratch::Made::make).transpose()?;
-    let outcome = process::watch(plan);
+    let outcome = process::watch(plan, events);
     drop(scratch);
     outcome
 }

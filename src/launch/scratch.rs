@@ -18,14 +18,27 @@ const LOCK: &str = ".lock";
 /// folder (`TMPDIR`).
 #[must_use]
 pub fn choose() -> Utf8PathBuf {
+    temp().join(format!("pyw-{}", owner())).join(unlikely())
+}
+
+/// Chooses a path for a scratch folder that a shell makes, outside the place in which pyw removes
+/// folders that no pyw holds.
+#[must_use]
+pub fn choose_apart() -> Utf8PathBuf {
+    temp().join(format!("pyw-{}-{}", owner(), unlikely()))
+}
+
+fn temp() -> Utf8PathBuf {
     let temp = std::env::temp_dir();
     let temp = Utf8PathBuf::from_path_buf(temp).unwrap_or_else(|_| Utf8PathBuf::from("/tmp"));
-    let temp = temp.canonicalize_utf8().unwrap_or(temp);
-    // The name only has to be unlikely: making it fails when it exists.
+    temp.canonicalize_utf8().unwrap_or(temp)
+}
+
+/// A name that only has to be unlikely: making the folder fails when it exists.
+fn unlikely() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let nanos = now.map_or(0, |d| d.as_nanos() as u64);
-    temp.join(format!("pyw-{}", owner()))
-        .join(format!("{}-{nanos:x}", std::process::id()))
+    format!("{}-{nanos:x}", std::process::id())
 }
 
 #[cfg(unix)]

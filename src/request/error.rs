@@ -13,6 +13,9 @@ pub enum RequestError {
     #[error("`{path}` is a folder without a __main__.py")]
     NoMain { path: String },
 
+    #[error("`{path}` is neither a file nor a folder, so it cannot be run")]
+    ScriptKind { path: String },
+
     #[error("cannot read the script `{path}`: {source}")]
     Script {
         path: String,
@@ -60,7 +63,7 @@ pub enum RequestError {
         folder: Utf8PathBuf,
     },
 
-    #[error("the working directory {cwd} is in no mount and is no folder of the host")]
+    #[error("there is no folder {cwd} to start in")]
     NoCwd { cwd: String },
 
     #[error("the variable {name} is pyw's own")]
@@ -78,6 +81,7 @@ impl RequestError {
             Self::NoScript { .. }
             | Self::NoMain { .. }
             | Self::Script { .. }
+            | Self::ScriptKind { .. }
             | Self::NoMountSource { .. }
             | Self::CurrentFolder { .. }
             | Self::NoCwd { .. } => Code::NotFound,
@@ -101,8 +105,14 @@ impl RequestError {
             Self::NoScript { path } if !path.contains(['/', '.']) => {
                 "a module is run with -m, code with -c; commands are in `pyw --help`".into()
             }
+            Self::ScriptKind { path } => {
+                format!("a program is read from a pipe as `-`: pyw - < {path}")
+            }
             Self::NoMain { .. } => {
                 "a folder is run through its __main__.py; to run a package, say -m NAME".into()
+            }
+            Self::NoMountSource { path } if path.as_str().contains(':') => {
+                "the path inside the sandbox begins with `/`: --mount HOST:/GUEST".into()
             }
             Self::MountedTwice { .. } => "grant it once, with :ro or with :rw".into(),
             Self::SameGuest { .. } => "give one of them another path: --mount HOST:GUEST".into(),

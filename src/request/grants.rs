@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Program, Request, RequestError};
 use crate::interpreter::{Interpreter, adapt, parent};
@@ -58,31 +58,36 @@ pub fn sandbox(
     builder.root();
 
     let mut args = request.python_options.clone();
-    let mut argv0 = None;
-    match &request.program {
-        Program::Script(written) => {
-            let path = script.unwrap_or_else(|| written.clone());
-            if path != *written {
+    let (mut argv0, mut path0, mut plain_script) = (None, None, None);
+    match (&request.program, script) {
+        (Program::Script(written), Some(script)) => {
+            if script.path != *written {
                 argv0 = Some(written.clone());
             }
-            // An option-like name was behind a `--`, which would be lost.
-            if path.starts_with('-') {
-                args.push("--".to_owned());
-            }
-            args.push(path);
+            path0 = script.path0;
+            let plain = guest_path_of(Utf8Path::new(&script.path));
+            plain_script = (plain != script.path).then_some((args.len(), plain));
+            args.push(script.path);
         }
-        Program::Code(text) | Program::Module(text) => args.push(text.clone()),
-        Program::Stdin => args.push("-".to_owned()),
-        Program::Prompt => {}
+        (Program::Script(_), None) | (Program::Prompt, _) => {}
+        (Program::Module(name), _) => {
+            args.push(name.clone());
+            // The guest's libc cannot resolve `.`, which is what CPython would then put there.
+            path0 = Some(cwd.clone());
+        }
+        (Program::Code(code), _) => args.push(code.clone()),
+        (Program::Stdin, _) => args.push("-".to_owned()),
     }
     args.extend(request.args.iter().cloned());
     Ok(Sandbox {
         args,
+        plain_script,
         env: request.env.clone(),
         start: Some(Start {
             cwd,
             executable: interpreter.executable(),
             argv0,
+            path0,
         }),
         mounts: builder.mounts,
         network: request.network,
@@ -92,7 +97,7 @@ pub fn sandbox(
     })
 }
 
-fn no_nul(what: &str, text: &str) -> Result<(), RequestError> {
+pub(super) fn no_nul(what: &str, text: &str) -> Result<(), RequestError> {
     if text.contains('\0') {
         return Err(RequestError::Nul {
             what: what.to_owned(),
@@ -101,8 +106,8 @@ fn no_nul(what: &str, text: &str) -> Result<(), RequestError> {
     Ok(())
 }
 
-struct Builder<'a> {
-    request: &'a Request,
+pub(super) struct Builder<'a> {
+    pub(super) request: &'a Request,
     /// Where the interpreter's library goes.
     library: &'a str,
     scratch: Scratch,
@@ -114,7 +119,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn push(&mut self, mount: Mount) {
+    pub(super) fn push(&mut self, mount: Mount) {
         self.mounts.push(mount);
     }
 
@@ -145,10 +150,18 @@ impl Builder<'_> {
     }
 
     /// Whether the guest sees this host path at its own place through a mount that is there.
-    fn sees(&self, host: &Utf8Path) -> bool {
+    pub(super) fn sees(&self, host: &Utf8Path) -> bool {
         self.mounts
             .iter()
             .any(|m| m.guest == guest_path_of(&m.host) && host.starts_with(&m.host))
+    }
+
+    /// What a guest path is on the host, through the mounts that are there.
+    fn behind(&self, guest: &str) -> Option<Utf8PathBuf> {
+        let covering = self.mounts.iter().filter(|m| covers(&m.guest, guest));
+        let mount = covering.max_by_key(|m| m.guest.len())?;
+        let inside = guest.strip_prefix(mount.guest.as_str())?;
+        Some(mount.host.join(inside.trim_start_matches('/')))
     }
 
     /// What the user named.
@@ -222,7 +235,12 @@ impl Builder<'_> {
 
     /// One file. Runtimes mount folders only, so it gets a folder of its own; several files can
     /// share one, but none can appear inside a folder of the host.
-    fn single(&mut self, host: &Utf8Path, guest: &str, access: Access) -> Result<(), RequestError> {
+    pub(super) fn single(
+        &mut self,
+        host: &Utf8Path,
+        guest: &str,
+        access: Access,
+    ) -> Result<(), RequestError> {
         let folder = parent(guest).to_owned();
         if let Some(mount) = self.mounts.iter().find(|m| covers(&m.guest, guest)) {
             let inside = guest.strip_prefix(mount.guest.as_str()).unwrap_or(guest);
@@ -268,90 +286,8 @@ impl Builder<'_> {
         folder
     }
 
-    /// Grants the script's folder. Answers with the path that the guest is to be given, where it
-    /// isn't the one that was written.
-    fn script(&mut self) -> Result<Option<String>, RequestError> {
-        let Program::Script(written) = &self.request.program else {
-            return Ok(None);
-        };
-        no_nul("the script's name", written)?;
-        let path = self.request.caller_cwd.join(written);
-        let real = path
-            .canonicalize_utf8()
-            .map_err(|source| match source.kind() {
-                std::io::ErrorKind::NotFound => RequestError::NoScript {
-                    path: written.clone(),
-                },
-                _ => RequestError::Script {
-                    path: written.clone(),
-                    source,
-                },
-            })?;
-        let script = |source| RequestError::Script {
-            path: written.clone(),
-            source,
-        };
-        let metadata = std::fs::metadata(&real).map_err(script)?;
-        if metadata.is_dir() {
-            if !real.join("__main__.py").is_file() && !real.join("__main__.pyc").is_file() {
-                return Err(RequestError::NoMain {
-                    path: written.clone(),
-                });
-            }
-            return self.program(&real, &real, written);
-        }
-        // Told here with the host's own words; inside, it would look like the sandbox's doing.
-        std::fs::File::open(&real).map_err(script)?;
-        let folder = real.parent().unwrap_or(Utf8Path::new("/")).to_owned();
-        if self.private_folder(&folder) && !self.sees(&real) {
-            let guest = guest_path_of(&real);
-            self.single(&real, &guest, Access::Read)?;
-            return Ok(Some(guest));
-        }
-        self.program(&folder, &real, written)
-    }
-
-    /// Grants `folder` and tells how the guest has to spell `real`, which lies in it: as it was
-    /// written where that can be, so that `__file__` and tracebacks are what they are natively.
-    fn program(
-        &mut self,
-        folder: &Utf8Path,
-        real: &Utf8Path,
-        written: &str,
-    ) -> Result<Option<String>, RequestError> {
-        let joined = self.request.caller_cwd.join(written);
-        let (typed_folder, as_typed) = if folder == real {
-            (joined.as_path(), true)
-        } else {
-            let typed = joined.parent().unwrap_or(folder);
-            let same = typed.canonicalize_utf8().is_ok_and(|typed| typed == folder);
-            (typed, same && joined.file_name() == real.file_name())
-        };
-        // A link that points out of its folder is not followed in a sandbox.
-        if !as_typed || !cfg!(unix) {
-            self.show(folder, guest_path_of(folder))?;
-            return Ok(Some(guest_path_of(real)));
-        }
-        let up = typed_folder
-            .components()
-            .any(|c| matches!(c, Utf8Component::ParentDir));
-        if up {
-            // A guest's libc joins paths as text, so that `..` would leave every mount but one
-            // that is spelt the same.
-            let spelt = typed_folder.as_str().trim_end_matches('/').to_owned();
-            self.push(Mount {
-                host: folder.to_owned(),
-                guest: spelt,
-                access: Access::Read,
-                purpose: Purpose::Grant,
-            });
-        }
-        self.show(folder, guest_path_of(typed_folder))?;
-        Ok(Some(joined.into_string()))
-    }
-
     /// Grants a folder for reading at a guest path, unless something is there.
-    fn show(&mut self, host: &Utf8Path, guest: String) -> Result<(), RequestError> {
+    pub(super) fn show(&mut self, host: &Utf8Path, guest: String) -> Result<(), RequestError> {
         self.not_where_files_are(host, &guest)?;
         if self.sees(host) {
             return Ok(());
@@ -382,7 +318,11 @@ impl Builder<'_> {
                 self.request.caller_cwd.clone(),
             ),
             Some(guest) => {
-                if self.mounts.iter().any(|m| covers(&m.guest, guest)) {
+                if let Some(host) = self.behind(guest) {
+                    // What is made for this run is not there yet.
+                    if !host.starts_with(&self.scratch.root) && !host.is_dir() {
+                        return Err(RequestError::NoCwd { cwd: guest.clone() });
+                    }
                     return Ok(guest.clone());
                 }
                 // On Windows a guest path is not a host path; there it has to be in a mount.
@@ -425,7 +365,7 @@ impl Builder<'_> {
     }
 
     /// A folder that is granted only when it is named.
-    fn private_folder(&self, host: &Utf8Path) -> bool {
+    pub(super) fn private_folder(&self, host: &Utf8Path) -> bool {
         host.parent().is_none()
             || self
                 .request

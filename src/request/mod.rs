@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod grants;
+mod script;
 
 use std::collections::BTreeMap;
 

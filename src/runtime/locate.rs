@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::catalog::Entry;
 use super::error::RuntimeError;
 use super::{Found, Runtime, install, probe};
+use crate::config::runtime_path_variable;
 use crate::store::Store;
 
 /// What finding a runtime depends on.
@@ -17,12 +18,6 @@ pub struct Places<'a> {
     pub store: &'a Store,
 }
 
-/// The variable that names a runtime's executable.
-#[must_use]
-pub fn variable_name(runtime: &str) -> String {
-    format!("PYW_RUNTIME_{}", runtime.to_uppercase().replace('-', "_"))
-}
-
 /// Where the executable is, without starting it; `None` when it is nowhere.
 ///
 /// # Errors
@@ -31,7 +26,7 @@ pub fn executable(
     entry: &Entry,
     places: &Places<'_>,
 ) -> Result<Option<(Utf8PathBuf, Found)>, RuntimeError> {
-    let variable = variable_name(&entry.name);
+    let variable = runtime_path_variable(&entry.name);
     if let Some(path) = (places.variable)(&variable).filter(|p| !p.is_empty()) {
         let path = named(&path, &format!("${variable}"))?;
         return Ok(Some((path, Found::Variable(variable))));

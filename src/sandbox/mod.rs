@@ -52,6 +52,9 @@ pub struct Start {
     /// What `sys.argv[0]` shall be, where it isn't the path that the interpreter is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub argv0: Option<String>,
+    /// What `sys.path[0]` shall be, where the interpreter would find something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path0: Option<String>,
 }
 
 impl Start {
@@ -75,6 +78,8 @@ impl Start {
 pub struct Sandbox {
     /// The guest's arguments, without `argv[0]`.
     pub args: Vec<String>,
+    /// The place among them of a script that is spelt with `..`, and its path without.
+    pub plain_script: Option<(usize, String)>,
     /// The guest's environment.
     pub env: BTreeMap<String, String>,
     /// What the bootstrap is told; `None` for a module without one.

@@ -24,6 +24,9 @@ pub enum Access {
 pub enum Purpose {
     /// Granted by the user, or by default (script and working directory).
     Grant,
+    /// A second spelling, with `..`, of a granted folder. Runtimes that can't have it do without:
+    /// [`super::Sandbox::plain_script`].
+    Spelling,
     /// The interpreter's standard library.
     Interpreter,
     /// The skeleton that makes `/` and the mount points' parents exist.

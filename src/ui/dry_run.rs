@@ -50,7 +50,8 @@ pub fn script(plan: &Plan) -> Vec<String> {
     if let Some(scratch) = &plan.scratch {
         let mut make = vec!["mkdir", "-p"];
         make.extend(scratch.folders.iter().map(|folder| folder.as_str()));
-        lines.push(join(&make));
+        // As private as pyw makes it, without changing the mask of the shell that this is pasted to.
+        lines.push(format!("(umask 077; {})", join(&make)));
         for file in &scratch.files {
             lines.push(format!(": > {}", join(&[file.as_str()])));
         }

@@ -6,9 +6,20 @@ use std::time::{Duration, Instant};
 use super::{LaunchError, Outcome, command, outcome};
 use crate::plan::Plan;
 
+/// There are no signals to listen to.
+pub struct Events;
+
+impl Events {
+    /// # Errors
+    /// Never.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+}
+
 /// There is no `exec` here: pyw stays as the parent in every case.
 pub fn exec(plan: &Plan) -> LaunchError {
-    match watch(plan) {
+    match watch(plan, Events) {
         Ok(Outcome::Code(code)) => std::process::exit(code.into()),
         Ok(Outcome::Signal(_)) => std::process::exit(1),
         Err(error) => error,
@@ -19,7 +30,7 @@ pub fn exec(plan: &Plan) -> LaunchError {
 ///
 /// # Errors
 /// It cannot be started; time ran out; it crashed.
-pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
+pub fn watch(plan: &Plan, _: Events) -> Result<Outcome, LaunchError> {
     let wait = |source| LaunchError::Wait {
         program: plan.program.clone(),
         source,

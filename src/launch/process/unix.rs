@@ -16,6 +16,21 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Signals that end a program and are passed on to it.
 const PASSED_ON: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
+/// Signals that arrive, as one byte each.
+pub struct Events(UnixStream);
+
+impl Events {
+    /// Begins to listen. From here on no signal ends pyw before it has tidied up.
+    ///
+    /// # Errors
+    /// There are no file descriptors left.
+    pub fn listen() -> std::io::Result<Self> {
+        let (events, sender) = UnixStream::pair()?;
+        listen(&sender)?;
+        Ok(Self(events))
+    }
+}
+
 /// Becomes the runtime. Returns only if that fails.
 pub fn exec(plan: &Plan) -> LaunchError {
     if let Some(confinement) = &plan.fence {
@@ -48,13 +63,11 @@ pub fn exec(plan: &Plan) -> LaunchError {
 ///
 /// # Errors
 /// It cannot be started or confined; time ran out; it crashed.
-pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
+pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     let wait = |source| LaunchError::Wait {
         program: plan.program.clone(),
         source,
     };
-    let (mut events, sender) = UnixStream::pair().map_err(wait)?;
-    listen(&sender).map_err(wait)?;
     let start = Instant::now();
     let mut child = spawn(command(plan), plan)?;
     let mut asked: Option<(i32, Instant)> = None;
@@ -96,9 +109,9 @@ pub fn watch(plan: &Plan) -> Result<Outcome, LaunchError> {
         };
         // Zero would mean "for ever".
         let patience = next.map(|d| d.max(Duration::from_millis(1)));
-        events.set_read_timeout(patience).map_err(wait)?;
+        events.0.set_read_timeout(patience).map_err(wait)?;
         let mut signal = [0];
-        if let Ok(1) = events.read(&mut signal) {
+        if let Ok(1) = events.0.read(&mut signal) {
             let signal = i32::from(signal[0]);
             if signal != libc::SIGCHLD && asked.is_none() {
                 asked = Some((signal, Instant::now()));

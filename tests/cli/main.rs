@@ -1,0 +1,22 @@
+//! pyw as a user meets it: the real program, its output compared to the last byte.
+//!
+//! One file a topic. [`pyw`] is the builder that every test is made with, [`store`] what tests
+//! share so that a runtime and an interpreter are made ready once.
+
+// Links, pipes, signals and shells are what much of this is about.
+#![cfg(unix)]
+
+mod pyw;
+mod store;
+
+mod commands;
+mod config;
+mod dry_run;
+mod input;
+mod interpreters;
+mod modules;
+mod network;
+mod plans;
+mod runtimes;
+mod scripts;
+mod stores;

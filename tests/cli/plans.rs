@@ -1,0 +1,439 @@
+//! What becomes of one sandbox on each built-in runtime: the exact command, the fence and the
+//! table, and every refusal. Plans are plain values, so nothing is started here.
+//!
+//! `INSTA_UPDATE=always cargo test --test cli plans` writes the snapshots anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pyw::plan::{self, Abilities, Fence, Plan, Refusal};
+use pyw::runtime::catalog::Catalog;
+use pyw::runtime::{Descriptor, Found, Runtime};
+use pyw::sandbox::{Access, Limits, Mount, Network, Purpose, Sandbox, Scratch, Start, Terminals};
+
+fn mount(host: &str, guest: &str, access: Access) -> Mount {
+    Mount {
+        host: host.into(),
+        guest: guest.into(),
+        access,
+        purpose: Purpose::Grant,
+    }
+}
+
+/// A sandbox with something of everything that all runtimes can hold.
+fn sandbox() -> Sandbox {
+    Sandbox {
+        args: ["-I", "/home/me/app.py", "two words", "--", "--dir", ""]
+            .map(str::to_owned)
+            .into(),
+        env: BTreeMap::from(
+            [
+                ("EMPTY", ""),
+                ("PLAIN", "a=b"),
+                ("SPACED", " a b\t"),
+                ("WORDS", "two words"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        ),
+        start: Some(Start {
+            cwd: "/home/me".into(),
+            executable: "/usr/local/bin/python3.12".into(),
+            argv0: Some("app.py".into()),
+            path0: None,
+        }),
+        mounts: vec![
+            Mount {
+                purpose: Purpose::Root,
+                ..mount("/tmp/pyw-1/7/root", "/", Access::Read)
+            },
+            mount("/home/me", "/home/me", Access::Read),
+            mount("/srv/größe 1", "/out put", Access::Write),
+            Mount {
+                purpose: Purpose::Interpreter,
+                ..mount("/store/i/lib", "/usr/local/lib", Access::Read)
+            },
+            Mount {
+                purpose: Purpose::Private,
+                ..mount("/tmp/pyw-1/7/tmp", "/tmp", Access::Write)
+            },
+        ],
+        network: Network::None,
+        plain_script: None,
+        limits: Limits {
+            timeout: Some(Duration::from_millis(1500)),
+            ..Limits::default()
+        },
+        terminals: Terminals {
+            stdin: true,
+            stdout: false,
+            stderr: true,
+        },
+        scratch: Some(Scratch {
+            root: "/tmp/pyw-1/7".into(),
+            folders: vec!["/tmp/pyw-1/7/root".into(), "/tmp/pyw-1/7/tmp".into()],
+            ..Scratch::default()
+        }),
+    }
+}
+
+fn runtime(name: &str, version: &str) -> Runtime {
+    let catalog = Catalog::load(None).unwrap();
+    let version: semver::Version = version.parse().unwrap();
+    let text = &catalog.get(name).unwrap().text;
+    Runtime {
+        descriptor: text.for_version(Some(&version)).unwrap(),
+        executable: format!("/opt/{name}/bin/{name}").into(),
+        found: Found::Path,
+        version: Some(version),
+        cache: format!("/store/cache/{name}").into(),
+        needs: vec![
+            format!("/opt/{name}/bin/{name}").into(),
+            format!("/opt/{name}/lib").into(),
+        ],
+        script: false,
+    }
+}
+
+fn of(name: &str) -> Runtime {
+    match name {
+        "wasmtime" => runtime(name, "49.0.3"),
+        "wasmedge" => runtime(name, "0.17.1"),
+        _ => runtime(name, "7.4.2"),
+    }
+}
+
+fn landlock() -> Fence {
+    Fence {
+        paths: Abilities::Available("fence (Landlock)".into()),
+        system: vec!["/usr/lib".into()],
+    }
+}
+
+fn no_fence() -> Fence {
+    Fence {
+        paths: Abilities::Missing("this kernel has no Landlock".into()),
+        system: Vec::new(),
+    }
+}
+
+fn known() -> Vec<Descriptor> {
+    let catalog = Catalog::load(None).unwrap();
+    let entries = catalog.entries().iter();
+    entries
+        .map(|entry| entry.text.for_version(None).unwrap())
+        .collect()
+}
+
+fn plan_on(
+    runtime: &Runtime,
+    sandbox: &Sandbox,
+    fence: &Fence,
+    accept: bool,
+) -> Result<Plan, Vec<Refusal>> {
+    plan::plan(
+        sandbox,
+        &plan::Context {
+            runtime,
+            fence,
+            module: Utf8Path::new("/store/modules/m/python.wasm"),
+            module_memory: 10 << 20,
+            own: &["/store".into()],
+            known: &known(),
+            accept_writable: accept,
+        },
+    )
+}
+
+fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
+    let mut out = String::new();
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(refusals) => {
+            for refusal in refusals {
+                let _ = writeln!(out, "{}: {}", refusal.grant, refusal.reason);
+                for choice in &refusal.choices {
+                    let _ = writeln!(out, "  - {choice}");
+                }
+            }
+            return out;
+        }
+    };
+    let _ = writeln!(out, "{}", plan.program);
+    for arg in &plan.args {
+        let _ = writeln!(out, "  {arg:?}");
+    }
+    let _ = writeln!(out, "environment");
+    for (name, value) in &plan.env {
+        let _ = writeln!(out, "  {name}={value}");
+    }
+    let _ = writeln!(out, "watch {:?}", plan.watch);
+    if let Some(scratch) = &plan.scratch {
+        let _ = writeln!(out, "scratch {}", scratch.root);
+        for path in scratch.folders.iter().chain(&scratch.files) {
+            let _ = writeln!(out, "  {path}");
+        }
+        for (link, target) in &scratch.links {
+            let _ = writeln!(out, "  {link} -> {target}");
+        }
+    }
+    match &plan.fence {
+        None => out.push_str("no fence\n"),
+        Some(fence) => {
+            for (name, paths) in [
+                ("execute", &fence.execute),
+                ("read", &fence.read),
+                ("write", &fence.write),
+            ] {
+                let _ = writeln!(out, "fence, {name}");
+                for path in paths {
+                    let _ = writeln!(out, "  {path}");
+                }
+            }
+        }
+    }
+    out.push_str("grants\n");
+    for row in &plan.grants {
+        let _ = writeln!(out, "  {} | {}", row.grant, row.enforced_by);
+    }
+    out
+}
+
+const ALL: [&str; 3] = ["wasmtime", "wasmer", "wasmedge"];
+
+#[test]
+fn one_sandbox_on_each_runtime() {
+    for name in ALL {
+        let plan = plan_on(&of(name), &sandbox(), &landlock(), false);
+        insta::assert_snapshot!(format!("{name}"), show(&plan));
+    }
+}
+
+#[test]
+fn limits_on_the_runtimes_that_have_them() {
+    for (name, limits) in [
+        (
+            "wasmtime",
+            Limits {
+                memory: Some(64 << 20),
+                stack: Some(1 << 20),
+                timeout: None,
+            },
+        ),
+        (
+            "wasmer",
+            Limits {
+                memory: None,
+                stack: Some(1 << 20),
+                timeout: None,
+            },
+        ),
+        (
+            "wasmedge",
+            Limits {
+                // Pages are rounded down: never more than was asked for.
+                memory: Some((64 << 20) + 65535),
+                stack: None,
+                timeout: None,
+            },
+        ),
+    ] {
+        let sandbox = Sandbox {
+            limits,
+            env: BTreeMap::new(),
+            mounts: Vec::new(),
+            ..sandbox()
+        };
+        let plan = plan_on(&of(name), &sandbox, &landlock(), false).unwrap();
+        let shown: Vec<&str> = plan
+            .args
+            .iter()
+            .map(String::as_str)
+            .skip_while(|arg| !arg.starts_with("PYW_START"))
+            .skip(1)
+            .take_while(|arg| !arg.ends_with(".wasm"))
+            .collect();
+        let expected: &[&str] = match name {
+            "wasmtime" => &[
+                "-W",
+                "max-memory-size=67108864",
+                "-W",
+                "max-wasm-stack=1048576",
+            ],
+            "wasmer" => &["--stack-size", "1048576"],
+            _ => &["--memory-page-limit", "1024"],
+        };
+        assert_eq!(shown, expected, "{name}");
+        assert_eq!(plan.watch.timeout, None);
+    }
+}
+
+/// Host paths that a runtime cannot spell are reached through a private link.
+#[test]
+fn paths_with_colons_go_through_links() {
+    let odd = Sandbox {
+        mounts: vec![
+            mount("/srv/a::b", "/two", Access::Read),
+            mount("/srv/a:b c", "/one", Access::Write),
+        ],
+        env: BTreeMap::new(),
+        ..sandbox()
+    };
+    for (name, links) in [
+        ("wasmtime", vec!["/srv/a::b"]),
+        ("wasmer", vec![]),
+        ("wasmedge", vec!["/srv/a::b", "/srv/a:b c"]),
+    ] {
+        let plan = plan_on(&of(name), &odd, &landlock(), false).unwrap();
+        let scratch = plan.scratch.unwrap();
+        let targets: Vec<_> = scratch.links.iter().map(|(_, to)| to.as_str()).collect();
+        assert_eq!(targets, links, "{name}");
+        for (link, _) in &scratch.links {
+            let spelt = format!("{link}/.");
+            assert!(
+                plan.args.iter().any(|arg| arg.contains(&spelt)),
+                "{name} {:?}",
+                plan.args
+            );
+        }
+        // The fence is about where a link leads to.
+        let fence = plan.fence.unwrap();
+        assert!(fence.read.contains(&Utf8PathBuf::from("/srv/a::b")));
+        assert!(fence.write.contains(&Utf8PathBuf::from("/srv/a:b c")));
+    }
+}
+
+/// Every refusal names the grant, the runtime and what can be done.
+#[test]
+fn refusals() {
+    let ask = |change: &dyn Fn(&mut Sandbox)| {
+        let mut asked = sandbox();
+        change(&mut asked);
+        asked
+    };
+    let network = ask(&|s| s.network = Network::Host);
+    let little = ask(&|s| s.limits.memory = Some(9 << 20));
+    let stack = ask(&|s| s.limits.stack = Some(1 << 20));
+    let colon = ask(&|s| s.mounts.push(mount("/srv/x", "/a:b", Access::Read)));
+    let inside = ask(&|s| s.mounts.push(mount("/srv/größe 1/x", "/x", Access::Read)));
+    let store = ask(&|s| s.mounts.push(mount("/", "/host", Access::Write)));
+    let below = ask(&|s| s.mounts.push(mount("/store/cache", "/c", Access::Write)));
+    let many = ask(&|s| {
+        s.network = Network::Host;
+        s.limits.memory = Some(64 << 20);
+    });
+    let colons = ask(&|s| {
+        s.mounts.push(mount("/srv/a::b", "/x", Access::Read));
+        s.scratch.as_mut().unwrap().root = "/tmp/a::b/7".into();
+    });
+    let mut out = String::new();
+    let mut case = |what: &str, runtime: &Runtime, sandbox: &Sandbox, fence: &Fence| {
+        let plan = plan_on(runtime, sandbox, fence, false);
+        assert!(plan.is_err(), "{what} is not refused");
+        let _ = writeln!(out, "# {what}, {}\n{}", runtime.label(), show(&plan));
+    };
+    for name in ALL {
+        case("the host's network", &of(name), &network, &landlock());
+        case(
+            "read-only without a fence",
+            &of(name),
+            &sandbox(),
+            &no_fence(),
+        );
+        case("too little memory", &of(name), &little, &landlock());
+    }
+    case("a stack", &of("wasmedge"), &stack, &landlock());
+    case(
+        "a guest path with a colon",
+        &of("wasmedge"),
+        &colon,
+        &landlock(),
+    );
+    case(
+        "a guest path with a colon",
+        &of("wasmer"),
+        &colon,
+        &landlock(),
+    );
+    case(
+        "read-only inside writable",
+        &of("wasmtime"),
+        &inside,
+        &landlock(),
+    );
+    case(
+        "writing above the store",
+        &of("wasmtime"),
+        &store,
+        &landlock(),
+    );
+    case(
+        "writing inside the store",
+        &of("wasmtime"),
+        &below,
+        &landlock(),
+    );
+    case("several at once", &of("wasmer"), &many, &landlock());
+    case("no place for a link", &of("wasmtime"), &colons, &landlock());
+    let script = Runtime {
+        script: true,
+        ..of("wasmtime")
+    };
+    case("a script", &script, &sandbox(), &landlock());
+    insta::assert_snapshot!("refusals", out);
+}
+
+/// What a user accepts is told in the table, and nowhere else accepted.
+#[test]
+fn writable_mounts_can_be_accepted() {
+    for name in ALL {
+        let plan = plan_on(&of(name), &sandbox(), &no_fence(), true).unwrap();
+        assert_eq!(plan.fence, None);
+        let row = plan
+            .grants
+            .iter()
+            .find(|row| row.grant == "read /home/me")
+            .unwrap();
+        assert_eq!(
+            row.enforced_by, "nobody: writable, as you accepted",
+            "{name}"
+        );
+    }
+}
+
+/// A script can be a runtime where nothing confines it.
+#[test]
+fn a_script_is_accepted_without_a_fence() {
+    let script = Runtime {
+        script: true,
+        ..of("wasmtime")
+    };
+    assert!(plan_on(&script, &sandbox(), &no_fence(), true).is_ok());
+}
+
+/// An overlay of a descriptor changes plans from its version on.
+#[test]
+fn overlays_change_plans() {
+    let text = format!(
+        "{}\n[[overlay]]\nversions = \">=50\"\n[overlay.mount]\n\
+         read = [\"--dir\", \"{{host}}::{{guest}}::ro\"]\n",
+        include_str!("../../runtimes/wasmtime.toml")
+    );
+    let text = pyw::runtime::descriptor::Text::parse(&text).unwrap();
+    let mut shown = BTreeSet::new();
+    for version in ["49.0.3", "50.0.0"] {
+        let version: semver::Version = version.parse().unwrap();
+        let runtime = Runtime {
+            descriptor: text.for_version(Some(&version)).unwrap(),
+            version: Some(version),
+            ..of("wasmtime")
+        };
+        let plan = plan_on(&runtime, &sandbox(), &no_fence(), false);
+        shown.insert(
+            plan.map(|plan| plan.args.contains(&"/home/me::/home/me::ro".to_owned()))
+                .ok(),
+        );
+    }
+    assert_eq!(shown, BTreeSet::from([None, Some(true)]));
+}

@@ -1,0 +1,176 @@
+//! From cases and subjects to trials, and from their outcomes to a table.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::case::{self, Named, NativeSwitch};
+use crate::subject::{self, Differences, Native, Pyw, Subject};
+use crate::table::{Outcome, Table};
+use crate::trial;
+
+pub fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match prepare(&arguments) {
+        Ok((trials, table, subjects)) => {
+            let listing = arguments.list;
+            let conclusion = libtest_mimic::run(&arguments, trials);
+            if !listing && !table.is_empty() {
+                let names: Vec<_> = subjects.iter().map(Subject::name).collect();
+                table.publish(&names);
+            }
+            conclusion.exit_code()
+        }
+        Err(why) => {
+            eprintln!("conformance: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Prepared = (Vec<Trial>, Arc<Table>, Vec<Subject>);
+
+fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/cases");
+    let cases = case::load(&dir)?;
+    let native = subject::native()?;
+    let pyw = Pyw::new();
+    let table = Arc::new(Table::default());
+    let mut subjects = vec![Subject::Native];
+    let mut trials: Vec<Trial> = cases
+        .iter()
+        .filter(|named| !matches!(named.case.native, NativeSwitch::Run(false)))
+        .map(|named| native_trial(named, &native, &table))
+        .collect();
+
+    // Whoever asks for native Python alone needs no pyw that works.
+    if !selects_runtimes(arguments) {
+        return Ok((trials, table, subjects));
+    }
+    let (runtimes, left_out) = pyw.runtimes()?;
+    for line in left_out {
+        eprintln!("{line}");
+    }
+    let listing = arguments.list;
+    let known = if listing {
+        Ok(Differences::new())
+    } else {
+        pyw.known_differences()
+    };
+    for (runtime, case) in known.iter().flat_map(Differences::keys) {
+        if !cases.iter().any(|named| named.id() == *case) {
+            return Err(format!(
+                "{runtime}'s descriptor lists a difference in {case}, which is no case"
+            ));
+        }
+    }
+    for runtime in runtimes {
+        let wanted = cases
+            .iter()
+            .any(|named| selected(arguments, &trial_name(named, &runtime)));
+        let ready = if wanted && !listing {
+            pyw.warm_up(&runtime)
+                .and_then(|()| known.as_ref().map(drop).map_err(Clone::clone))
+        } else {
+            Ok(())
+        };
+        for named in &cases {
+            let reason = known.as_ref().ok().and_then(|known| {
+                known
+                    .get(&(runtime.clone(), named.id()))
+                    .map(String::as_str)
+            });
+            trials.push(runtime_trial(named, &pyw, &runtime, reason, &ready, &table));
+        }
+        subjects.push(Subject::Runtime(runtime));
+    }
+    Ok((trials, table, subjects))
+}
+
+fn trial_name(named: &Named, subject: &str) -> String {
+    format!("{}::{}::{subject}", named.group, named.name)
+}
+
+/// What libtest would do with a trial of this name.
+fn selected(arguments: &Arguments, name: &str) -> bool {
+    let fits = |filter: &String| {
+        if arguments.exact {
+            name == filter
+        } else {
+            name.contains(filter.as_str())
+        }
+    };
+    arguments.filter.as_ref().is_none_or(fits) && !arguments.skip.iter().any(fits)
+}
+
+/// Whether the filter can select a trial that is not native. The runtimes are not known yet.
+fn selects_runtimes(arguments: &Arguments) -> bool {
+    !arguments
+        .filter
+        .as_ref()
+        .is_some_and(|filter| filter == "native" || filter.ends_with("::native"))
+}
+
+fn native_trial(named: &Named, native: &Native, table: &Arc<Table>) -> Trial {
+    let (old, new) = match &named.case.native {
+        NativeSwitch::Different(different) => (
+            different.min.is_some_and(|min| native.minor < min),
+            different.below.is_some_and(|below| native.minor >= below),
+        ),
+        NativeSwitch::Run(_) => (false, false),
+    };
+    let (case, id, native, table) = (
+        named.case.clone(),
+        named.id(),
+        native.clone(),
+        Arc::clone(table),
+    );
+    Trial::test(trial_name(named, "native"), move || {
+        let result = trial::on_native(&case, &native);
+        let outcome = if result.is_ok() {
+            Outcome::Same
+        } else {
+            Outcome::Wrong
+        };
+        table.record(&id, "native", outcome);
+        result.map_err(Into::into)
+    })
+    .with_ignored_flag(old || new)
+}
+
+fn runtime_trial(
+    named: &Named,
+    pyw: &Pyw,
+    runtime: &str,
+    known: Option<&str>,
+    ready: &Result<(), String>,
+    table: &Arc<Table>,
+) -> Trial {
+    let (case, id, pyw, table) = (
+        named.case.clone(),
+        named.id(),
+        pyw.clone(),
+        Arc::clone(table),
+    );
+    let (runtime, known, ready) = (runtime.to_owned(), known.map(str::to_owned), ready.clone());
+    Trial::test(trial_name(named, &runtime), move || {
+        // A runtime that doesn't start at all is never a known difference.
+        let known = known.filter(|_| ready.is_ok());
+        let result = ready.and_then(|()| trial::on_runtime(&case, &pyw, &runtime));
+        let (outcome, result) = match (result, known) {
+            (Ok(()), None) => (Outcome::Same, Ok(())),
+            (Err(why), None) => (Outcome::Wrong, Err(why)),
+            (Err(_), Some(_)) => (Outcome::Known, Ok(())),
+            (Ok(()), Some(reason)) => (
+                Outcome::Wrong,
+                Err(format!(
+                    "the difference that {runtime}'s descriptor lists is no longer there: {reason}"
+                )),
+            ),
+        };
+        table.record(&id, &runtime, outcome);
+        result.map_err(Into::into)
+    })
+}
