@@ -563,6 +563,13 @@ impl Planner<'_> {
                 }
             }
         }
+        if let (None, Some(bytes), Some(templates)) = (
+            limits.stack,
+            descriptor.limits.default_stack,
+            &descriptor.limits.stack,
+        ) {
+            args.extend(size(templates, bytes));
+        }
         if let Some(timeout) = limits.timeout {
             self.row(
                 format!("at most {} of time", format_duration(timeout)),
