@@ -447,7 +447,7 @@ mod tests {
                     let (_, value) = variables.iter().find(|(key, _)| *key == name)?;
                     Some((*value).to_owned())
                 },
-                folder: Utf8Path::new("/work"),
+                folder: Utf8Path::new("/here"),
                 pip_files: vec![folder.join("pip.conf")],
             },
         )
@@ -507,7 +507,7 @@ mod tests {
         }
         let links = settings(&arguments, &variables, pip).unwrap().find_links;
         assert_eq!(links[0].value, Links::Folder("/a".into()));
-        assert_eq!(links[1].value, Links::Folder("/work/wheels".into()));
+        assert_eq!(links[1].value, Links::Folder("/here/wheels".into()));
         assert!(first(&arguments, &[("PIP_CONFIG_FILE", "/dev/null")]).starts_with("https://pypi"));
         assert!(first(&arguments, &[("PIP_NO_INDEX", "1")]).is_empty());
     }

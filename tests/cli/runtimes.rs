@@ -151,7 +151,8 @@ fn auto_passes_over_a_broken_one_and_says_so() {
 fn a_users_descriptor_takes_the_place_of_a_built_in_one() {
     let own = include_str!("../../runtimes/wasmtime.toml")
         .replace("summary = \"Byte", "summary = \"My own. Byte")
-        .replace("stack = [", "# stack = [");
+        .replace("\nstack = [", "\n# stack = [")
+        .replace("\ndefault-stack = ", "\n# default-stack = ");
     Pyw::new()
         .write("../home/.config/pyw/runtimes/mine.toml", &own)
         .args(["runtime", "list", "--format", "json"])
