@@ -43,14 +43,7 @@ pub fn read(
     path: &Utf8Path,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<RequirementsFile, PackageError> {
-    let mut file = RequirementsFile::default();
-    let mut reader = Reader {
-        variable,
-        file: &mut file,
-        open: Vec::new(),
-    };
-    reader.read(path, false)?;
-    Ok(file)
+    read_as(path, variable, false)
 }
 
 /// Reads a file of constraints: its requirements limit what is asked for elsewhere.
@@ -61,13 +54,21 @@ pub fn read_constraints(
     path: &Utf8Path,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<RequirementsFile, PackageError> {
+    read_as(path, variable, true)
+}
+
+fn read_as(
+    path: &Utf8Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    constraints: bool,
+) -> Result<RequirementsFile, PackageError> {
     let mut file = RequirementsFile::default();
     let mut reader = Reader {
         variable,
         file: &mut file,
         open: Vec::new(),
     };
-    reader.read(path, true)?;
+    reader.read(path, constraints)?;
     Ok(file)
 }
 
