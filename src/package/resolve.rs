@@ -9,7 +9,8 @@
 //! * A release without a wheel for the interpreter is no candidate, but stays known, so that the
 //!   report can tell about it ([`super::report`]).
 //! * After 25 releases of a project were tried in vain only the newest of each older series
-//!   (`2.7`, `2.6`, …) is, and after as many again the project is given up.
+//!   (`2.7`, `2.6`, …) is, after 15 of those the search leaps back further and further, and after
+//!   11 leaps the project is given up.
 //! * Packages that the interpreter brings are taken if they fit.
 //!
 //! The same request gives the same resolution as long as the indexes say the same.

@@ -18,6 +18,7 @@
 
 mod cache;
 mod cause;
+mod dns;
 mod error;
 pub mod fetch;
 pub mod hash;
