@@ -176,7 +176,7 @@ fn runtimes_are_listed() {
         .stdout(
             "runtime   version  read-only  --memory  --stack  found by               where\n\
              wasmtime  {wasmtime-version}   fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
-             wasmer    -        fence      no        yes      -                      not found\n\
+             wasmer    -        fence      yes       yes      -                      not found\n\
              wasmedge  -        fence      yes       no       -                      not found\n",
         )
         .run()
@@ -223,7 +223,7 @@ fn an_empty_store_lists_what_could_be_installed() {
         .stdout(
             "runtime   version  read-only  --memory  --stack  found by  where\n\
              wasmtime  -        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
-             wasmer    -        fence      no        yes      -         not found\n\
+             wasmer    -        fence      yes       yes      -         not found\n\
              wasmedge  -        fence      yes       no       -         not found\n",
         )
         .run()

@@ -68,10 +68,10 @@ fn the_table_tells_who_enforces_what() {
     let table = pyw.output.stdout.split("\n\n").nth(1).unwrap().to_owned();
     let expected = pyw.fill(
         "grant                                     [..]enforced by\n\
-         read / (only the folders that lead to the mounts)[..]fence (Landlock) (wasmtime alone does not)\n\
+         read / (only the folders that lead to the mounts)[..]fence (Landlock), module (times) (wasmtime alone does not)\n\
          write {dir}/out as /out  wasmtime, fence (Landlock)\n\
-         read {dir} [..]fence (Landlock) (wasmtime alone does not)\n\
-         read the standard library (/usr/local/lib)[..]fence (Landlock) (wasmtime alone does not)\n\
+         read {dir} [..]fence (Landlock), module (times) (wasmtime alone does not)\n\
+         read the standard library (/usr/local/lib)[..]fence (Landlock), module (times) (wasmtime alone does not)\n\
          write a private /tmp, removed afterwards[..]wasmtime, fence (Landlock)\n\
          write a private /dev, removed afterwards[..]wasmtime, fence (Landlock)\n\
          pyw's own channel for the exit code[..]wasmtime, fence (Landlock)\n\

@@ -313,7 +313,6 @@ fn refusals() {
         asked
     };
     let network = ask(&|s| s.network = Network::Host);
-    let memory = ask(&|s| s.limits.memory = Some(64 << 20));
     let little = ask(&|s| s.limits.memory = Some(9 << 20));
     let stack = ask(&|s| s.limits.stack = Some(1 << 20));
     let colon = ask(&|s| s.mounts.push(mount("/srv/x", "/a:b", Access::Read)));
@@ -344,7 +343,6 @@ fn refusals() {
         );
         case("too little memory", &of(name), &little, &landlock());
     }
-    case("memory", &of("wasmer"), &memory, &landlock());
     case("a stack", &of("wasmedge"), &stack, &landlock());
     case(
         "a guest path with a colon",

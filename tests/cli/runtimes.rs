@@ -131,7 +131,8 @@ fn auto_passes_over_a_broken_one_and_says_so() {
                   version 0.9.0; pyw needs 0.17.1 or newer\n";
     let using = "pyw: using wasmtime {wasmtime-version} ({store}/runtimes/[..], from store) and \
                  CPython 3.12.0 (cpython-3.12.0-wasi_wasm32-[..])\n";
-    pyw.args(["-c", "print(1)"])
+    // Quiet, for the runtime may have to compile the interpreter first, and tells so.
+    pyw.args(["--quiet", "-c", "print(1)"])
         .stdout("1\n")
         .run()
         .args(["--verbose", "-c", "print(1)"])
