@@ -149,9 +149,6 @@ impl Provider<'_> {
             let mut state = self.state.borrow_mut();
             let next = state.order.len();
             state.order.entry(need.name.clone()).or_insert(next);
-            if need.names_prerelease() {
-                state.learned.prereleases.insert(need.name.clone());
-            }
             if let Some(pin) = need.pin() {
                 state.learned.pins.insert((need.name.clone(), pin.clone()));
             }
@@ -205,23 +202,24 @@ impl Provider<'_> {
         self.request.preferences.get(name).filter(|_| !upgraded)
     }
 
-    /// Whether pre-releases of a project will do.
-    fn takes_prereleases(&self, name: &PackageName, project: &Project) -> bool {
-        if self.request.prereleases == Prereleases::Allowed {
-            return true;
-        }
+    /// The ranges in which pre-releases of a project will do.
+    fn prereleases(&self, name: &PackageName, project: &Project) -> Ranges<Version> {
         let state = self.state.borrow();
-        if state.learned.prereleases.contains(name) {
-            return true;
+        if self.request.prereleases == Prereleases::Allowed
+            || state.learned.prereleases.contains(name)
+        {
+            return Ranges::full();
         }
-        // If someone asks for what only pre-releases can be.
-        let none_stable = |range: &Ranges<Version>| {
+        // Where someone asks for what only pre-releases can be.
+        let none_stable = |range: &&Ranges<Version>| {
             !project.releases.iter().any(|(version, release)| {
                 version.is_stable() && release.yanked.is_none() && range.contains(version)
             })
         };
-        let asked = state.asked.get(name);
-        asked.is_some_and(|ranges| ranges.iter().any(none_stable))
+        let asked = state.asked.get(name).into_iter().flatten();
+        asked
+            .filter(none_stable)
+            .fold(Ranges::empty(), |all, range| all.union(range))
     }
 
     /// The releases that could be taken, the newest first.
@@ -231,7 +229,7 @@ impl Provider<'_> {
         project: &'p Project,
         range: &Ranges<Version>,
     ) -> Vec<&'p Version> {
-        let prereleases = self.takes_prereleases(name, project);
+        let prereleases = self.prereleases(name, project);
         let state = self.state.borrow();
         let pinned = |version: &Version| {
             let key = (name.clone(), version.clone());
@@ -239,7 +237,9 @@ impl Provider<'_> {
         };
         let fits = |(version, release): &(&Version, &super::candidate::Release)| {
             release.wheel.is_ok()
-                && (prereleases || version.is_stable() || self.preference(name) == Some(*version))
+                && (version.is_stable()
+                    || prereleases.contains(*version)
+                    || self.preference(name) == Some(*version))
                 && range.contains(*version)
                 && (release.yanked.is_none() || pinned(version))
         };

@@ -114,7 +114,8 @@ pub(super) fn prereleases_that_might_help(
     tree: &Tree,
 ) -> BTreeSet<PackageName> {
     let leaves = Leaves::of(tree);
-    let learned = &provider.state.borrow().learned.prereleases;
+    let state = provider.state.borrow();
+    let learned = &state.learned.prereleases;
     let helps = |(node, range): &(Node, Ranges<Version>)| {
         let name = node.name()?;
         let project = provider.scout.known(name)?;
@@ -130,6 +131,12 @@ pub(super) fn prereleases_that_might_help(
         let stable = project.releases.iter().any(|(version, release)| {
             version.is_stable() && release.yanked.is_none() && range.contains(version)
         });
+        // And where one was tried, the trouble is with what it needs.
+        let (low, high) = range.bounding_range()?;
+        let hull: Ranges<Version> =
+            Ranges::from_range_bounds::<_, Version>((low.cloned(), high.cloned()));
+        let mut tried = state.tried.get(name).into_iter().flatten();
+        let stable = stable || tried.any(|tried| tried.is_stable() && hull.contains(tried));
         (pre && !stable && !learned.contains(name)).then(|| name.clone())
     };
     leaves.none.iter().filter_map(helps).collect()
