@@ -102,6 +102,18 @@ pub enum Error {
     Wasm(#[from] crate::interpreter::wasm::WasmError),
 
     #[error(transparent)]
+    Script(#[from] crate::package::script::ScriptError),
+
+    #[error(transparent)]
+    Project(#[from] crate::package::project::ProjectError),
+
+    #[error(transparent)]
+    Environment(#[from] crate::package::environment::EnvironmentError),
+
+    #[error(transparent)]
+    Lock(#[from] crate::package::lock::LockError),
+
+    #[error(transparent)]
     Runtime(#[from] crate::runtime::RuntimeError),
 
     #[error(transparent)]
@@ -144,6 +156,10 @@ impl Error {
             Self::Request(error) => error.code(),
             Self::Interpreter(error) => error.code(),
             Self::Wasm(error) => error.code(),
+            Self::Script(error) => error.code(),
+            Self::Project(error) => error.code(),
+            Self::Environment(error) => error.code(),
+            Self::Lock(error) => error.code(),
             Self::Runtime(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Refused { .. } => Code::Refused,
@@ -163,6 +179,10 @@ impl Error {
             Self::Request(error) => error.hint(),
             Self::Interpreter(error) => error.hint(),
             Self::Wasm(error) => error.hint(),
+            Self::Script(error) => error.hint(),
+            Self::Project(error) => error.hint(),
+            Self::Environment(error) => error.hint(),
+            Self::Lock(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Refused { .. } => None,

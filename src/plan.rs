@@ -347,6 +347,7 @@ impl Planner<'_> {
             Purpose::Grant if mount.host == mount.guest => format!("{verb} {}", mount.host),
             Purpose::Grant => format!("{verb} {} as {}", mount.host, mount.guest),
             Purpose::Interpreter => format!("{verb} the standard library ({})", mount.guest),
+            Purpose::Packages => format!("{verb} the packages ({})", mount.guest),
             Purpose::Root => format!("{verb} / (only the folders that lead to the mounts)"),
             Purpose::Private => format!("{verb} a private {}, removed afterwards", mount.guest),
             Purpose::Channel => "pyw's own channel for the exit code".to_owned(),
@@ -430,6 +431,7 @@ impl Planner<'_> {
         choices.push("accept that such mounts can be written: --accept-writable-mounts".into());
         let what = match mount.purpose {
             Purpose::Grant => format!("read-only {}", mount.host),
+            Purpose::Packages => "packages that programs cannot change".to_owned(),
             _ => "a standard library that programs cannot change".to_owned(),
         };
         self.refuse(
@@ -560,6 +562,13 @@ impl Planner<'_> {
                     self.refuse(&shown, format!("{name} cannot set the stack"), choices);
                 }
             }
+        }
+        if let (None, Some(bytes), Some(templates)) = (
+            limits.stack,
+            descriptor.limits.default_stack,
+            &descriptor.limits.stack,
+        ) {
+            args.extend(size(templates, bytes));
         }
         if let Some(timeout) = limits.timeout {
             self.row(

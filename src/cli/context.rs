@@ -236,6 +236,15 @@ impl Context {
         }
     }
 
+    /// What runs Python for pyw itself: to import an interpreter, to byte-compile packages.
+    #[must_use]
+    pub fn guest(&self) -> Importer<'_> {
+        Importer {
+            context: self,
+            runtime: OnceLock::new(),
+        }
+    }
+
     /// The interpreter that is wanted, imported if need be.
     ///
     /// # Errors
@@ -243,10 +252,7 @@ impl Context {
     pub fn interpreter(&self, wanted: &Wanted) -> Result<Interpreter, Error> {
         let catalog = interpreter::catalog::entries()?;
         let installed = Interpreter::installed(&self.store);
-        let importer = Importer {
-            context: self,
-            runtime: OnceLock::new(),
-        };
+        let importer = self.guest();
         Ok(
             match interpreter::choose::choose(wanted, &installed, &catalog)? {
                 Choice::Installed(found) => found.clone(),
@@ -308,8 +314,8 @@ impl Context {
     }
 }
 
-/// Runs modules that are being imported.
-struct Importer<'a> {
+/// Runs modules that are being imported, and Python for pyw's own ends.
+pub struct Importer<'a> {
     context: &'a Context,
     runtime: OnceLock<Result<Runtime, String>>,
 }

@@ -30,7 +30,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     let context = Context::load(partial(&options)?)?;
     let request = request(split, &options, &context)?;
     let interpreter = context.interpreter(&context.wanted()?)?;
-    let (runtime, plan) = choose(&context, &request, &interpreter, &options)?;
+    let (runtime, plan, needs) = choose(&context, &request, &interpreter, &options)?;
     interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
     if options.dry_run {
         match options.format {
@@ -48,7 +48,13 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         interpreter.key,
     ));
     warm(&context, &runtime, &interpreter)?;
+    // Nothing of the store that the program needs is pruned while it runs.
+    let held = context
+        .store
+        .hold_all(needs.iter().map(Utf8PathBuf::as_path))?;
+    held.iter().for_each(crate::store::usage::Use::pass_on);
     let outcome = launch::run(&plan)?;
+    drop(held);
     Ok(launch::finish(outcome))
 }
 
@@ -105,19 +111,19 @@ fn compiled_mark(runtime: &Runtime, module: &Utf8Path) -> String {
     format!(".compiled-{}", &hash[..16])
 }
 
-/// The first runtime that can hold the sandbox.
+/// The first runtime that can hold the sandbox, with the plan and all that it needs of the host.
 fn choose(
     context: &Context,
     request: &Request,
     interpreter: &Interpreter,
     options: &RunOptions,
-) -> Result<(Runtime, Plan), Error> {
+) -> Result<(Runtime, Plan, Vec<Utf8PathBuf>), Error> {
     let accept_writable = options.accept_writable_mounts;
     let scratch = match options.dry_run {
         true => launch::scratch::choose_apart(),
         false => launch::scratch::choose(),
     };
-    let mut sandbox = request::grants::sandbox(request, interpreter, &scratch)?;
+    let mut sandbox = request::grants::sandbox(request, interpreter, None, &scratch)?;
     if !request.private_tmp {
         keep_root(&mut sandbox, &context.store)?;
     }
@@ -127,7 +133,11 @@ fn choose(
             interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
         let memory = interpreter.info.module_memory;
         match context.plan(&sandbox, &runtime, &module, memory, accept_writable) {
-            Ok(plan) => return Ok((runtime, plan)),
+            Ok(plan) => {
+                let mut needs = vec![plan.program.clone(), module, interpreter.folder.clone()];
+                needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
+                return Ok((runtime, plan, needs));
+            }
             Err(error @ Error::Refused { .. }) => {
                 progress::verbose(&format!("passing over {}: {error}", runtime.label()));
                 first_error.get_or_insert(error);

@@ -3,6 +3,7 @@
 #   unpack FOLDER            copies the standard library that is built into the module
 #   hook FOLDER FILE        makes the library run FILE, pyw's bootstrap, at every start
 #   compile FOLDER I N      byte-compiles every N-th module, from the I-th on; prints a dot each
+#   compile-list FILE       byte-compiles what a JSON list of (source, final path, output) names
 #   describe FILE           writes what the interpreter says of itself as JSON
 #
 # It is started with -I -S -B, so only the standard library is there.
@@ -102,27 +103,39 @@ def modules(folder):
     return found
 
 
-def compile_all(folder, first, step):
+def compile_one(source, path, output):
     import importlib.util
     from importlib._bootstrap_external import _code_to_hash_pyc
 
+    with open(source, "rb") as file:
+        data = file.read()
+    try:
+        code = compile(data, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, OverflowError, MemoryError):
+        # Some libraries carry files that are wrong on purpose, as test data.
+        return
+    finally:
+        sys.stdout.write(".")
+        sys.stdout.flush()
+    # Unchecked: the tree never changes, and asking for times costs more than reading.
+    pyc = _code_to_hash_pyc(code, importlib.util.source_hash(data), False)
+    target = importlib.util.cache_from_source(output)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(target, "wb") as out:
+        out.write(pyc)
+
+
+def compile_all(folder, first, step):
     for path in modules(folder)[first::step]:
-        with open(path, "rb") as source:
-            data = source.read()
-        try:
-            code = compile(data, path, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError):
-            # Some libraries carry files that are wrong on purpose, as test data.
-            continue
-        finally:
-            sys.stdout.write(".")
-            sys.stdout.flush()
-        # Unchecked: the tree never changes, and asking for times costs more than reading.
-        pyc = _code_to_hash_pyc(code, importlib.util.source_hash(data), False)
-        target = importlib.util.cache_from_source(path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as out:
-            out.write(pyc)
+        compile_one(path, path, path)
+
+
+def compile_list(file):
+    import json
+
+    with open(file, encoding="utf-8") as listing:
+        for source, path, output in json.load(listing):
+            compile_one(source, path, output)
 
 
 def describe(file):
@@ -172,5 +185,7 @@ elif what == "hook":
     hook(*rest)
 elif what == "compile":
     compile_all(rest[0], int(rest[1]), int(rest[2]))
+elif what == "compile-list":
+    compile_list(*rest)
 elif what == "describe":
     describe(*rest)

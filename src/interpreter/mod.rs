@@ -130,6 +130,26 @@ impl Interpreter {
         parent(&self.info.stdlib)
     }
 
+    /// Where the guest looks for packages: the folder that its `site` module puts on `sys.path`.
+    #[must_use]
+    pub fn site_guest(&self) -> String {
+        format!("{}/site-packages", self.info.stdlib.trim_end_matches('/'))
+    }
+
+    /// The packages that came with this build, on the host. The folder may not exist.
+    #[must_use]
+    pub fn site(&self) -> Utf8PathBuf {
+        let stdlib = self.info.stdlib.trim_end_matches('/');
+        let name = stdlib.rsplit('/').next().unwrap_or(stdlib);
+        self.library().join(name).join("site-packages")
+    }
+
+    /// The guest path of a folder below the prefix, as `bin` or `share`.
+    #[must_use]
+    pub fn below_prefix(&self, name: &str) -> String {
+        format!("{}/{name}", self.info.prefix.trim_end_matches('/'))
+    }
+
     /// The plausible path of an executable, for `sys.executable`. There is no file: nothing in a
     /// WASI guest can start a process.
     #[must_use]

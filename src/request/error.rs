@@ -70,6 +70,9 @@ pub enum RequestError {
     ReservedVariable { name: String },
 
     #[error(transparent)]
+    Packages(#[from] crate::package::environment::EnvironmentError),
+
+    #[error(transparent)]
     Guest(#[from] crate::sandbox::mount::GuestPathError),
 }
 
@@ -95,6 +98,7 @@ impl RequestError {
             | Self::FileInFolder { .. }
             | Self::ReservedVariable { .. }
             | Self::Guest(_) => Code::Usage,
+            Self::Packages(error) => error.code(),
         }
     }
 
@@ -120,6 +124,7 @@ impl RequestError {
                 "give it another path: --mount HOST:GUEST".into()
             }
             Self::NoCwd { .. } => "name a folder that exists, or one below a --mount".into(),
+            Self::Packages(error) => return error.hint(),
             _ => return None,
         })
     }

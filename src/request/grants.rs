@@ -11,16 +11,19 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Program, Request, RequestError};
 use crate::interpreter::{Interpreter, adapt, parent};
+use crate::package::environment::{Environment, EnvironmentError};
 use crate::sandbox::mount::{covers, guest_path_of, normalize_guest};
 use crate::sandbox::{Access, Mount, MountSpec, Placed, Purpose, Sandbox, Scratch, Start};
 
 /// Builds the sandbox. `scratch` is the path of a folder that does not exist yet.
 ///
 /// # Errors
-/// The script or a mount's source does not exist; two grants contradict each other.
+/// The script or a mount's source does not exist; two grants contradict each other; no package
+/// has the command.
 pub fn sandbox(
     request: &Request,
     interpreter: &Interpreter,
+    environment: Option<&Environment>,
     scratch: &Utf8Path,
 ) -> Result<Sandbox, RequestError> {
     for text in request.args.iter().chain(&request.python_options) {
@@ -35,6 +38,7 @@ pub fn sandbox(
     let mut builder = Builder {
         request,
         library: interpreter.library_guest(),
+        packages: environment.map(|_| interpreter.site_guest()),
         scratch: Scratch {
             root: scratch.to_owned(),
             ..Scratch::default()
@@ -54,6 +58,9 @@ pub fn sandbox(
         access: Access::Read,
         purpose: Purpose::Interpreter,
     });
+    if let Some(environment) = environment {
+        builder.packages(environment, interpreter)?;
+    }
     builder.private();
     builder.root();
 
@@ -77,6 +84,15 @@ pub fn sandbox(
         }
         (Program::Code(code), _) => args.push(code.clone()),
         (Program::Stdin, _) => args.push("-".to_owned()),
+        (Program::Command(name), _) => match environment {
+            Some(environment) => args.push(environment.command(name, interpreter)?),
+            None => {
+                return Err(RequestError::Packages(EnvironmentError::NoCommand {
+                    name: name.clone(),
+                    known: Vec::new(),
+                }));
+            }
+        },
     }
     args.extend(request.args.iter().cloned());
     Ok(Sandbox {
@@ -110,6 +126,8 @@ pub(super) struct Builder<'a> {
     pub(super) request: &'a Request,
     /// Where the interpreter's library goes.
     library: &'a str,
+    /// Where the packages go, if there are any.
+    packages: Option<String>,
     scratch: Scratch,
     mounts: Vec<Mount>,
     /// Guest folders that are private stand-ins, with their folders in the scratch.
@@ -225,7 +243,12 @@ impl Builder<'_> {
 
     /// Guest paths that pyw needs for itself.
     fn free(&self, guest: &str) -> Result<(), RequestError> {
-        if guest == self.library || covers("/.pyw", guest) || guest == "/dev" || guest == "/" {
+        if guest == self.library
+            || self.packages.as_deref() == Some(guest)
+            || covers("/.pyw", guest)
+            || guest == "/dev"
+            || guest == "/"
+        {
             return Err(RequestError::Reserved {
                 guest: guest.to_owned(),
             });
@@ -395,6 +418,32 @@ impl Builder<'_> {
                     })
             })
         });
+    }
+
+    /// The packages, below the library, where the interpreter looks for them. What they bring for
+    /// other folders gives way to what the user put there.
+    fn packages(
+        &mut self,
+        environment: &Environment,
+        interpreter: &Interpreter,
+    ) -> Result<(), RequestError> {
+        let commands = matches!(self.request.program, Program::Command(_));
+        let bin = interpreter.below_prefix("bin");
+        for mount in environment.mounts(interpreter, commands) {
+            match self.at(&mount.guest) {
+                None => self.push(mount),
+                // The program itself is in there.
+                Some(other) if mount.guest == bin => {
+                    return Err(RequestError::SameGuest {
+                        guest: bin,
+                        first: other.host.clone(),
+                        second: mount.host,
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// A writable `/tmp` of its own, and `/dev` with a `null` in it.

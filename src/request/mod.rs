@@ -22,6 +22,8 @@ pub enum Program {
     Code(String),
     /// `-m MODULE`
     Module(String),
+    /// `--entry NAME`: a command of one of the packages.
+    Command(String),
     /// `-`: the program comes from stdin.
     Stdin,
     /// Nothing: the interactive prompt, or stdin when that is no terminal.

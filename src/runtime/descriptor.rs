@@ -135,6 +135,8 @@ pub struct NetworkGrant {
 pub struct LimitGrants {
     pub memory: Option<Vec<Template>>,
     pub stack: Option<Vec<Template>>,
+    /// The stack in bytes where none is asked for; the runtime's own default otherwise.
+    pub default_stack: Option<u64>,
 }
 
 /// What pyw smooths over.
@@ -323,6 +325,9 @@ impl Descriptor {
                 }
             }
         }
+        if self.limits.default_stack.is_some() && self.limits.stack.is_none() {
+            return Err("`limits.default-stack` needs `limits.stack`".into());
+        }
         if let Some(install) = &self.install {
             for (platform, source) in &install.platforms {
                 if source.sha256.is_none() {
@@ -409,6 +414,10 @@ mod tests {
         assert_eq!(
             wrong("{host}:{guest}", "{host}:{gust}"),
             "`mount.write` knows no `{gust}`, only {host}, {guest}"
+        );
+        assert_eq!(
+            Text::parse(&format!("{SMALL}\n[limits]\ndefault-stack = 1\n")).unwrap_err(),
+            "`limits.default-stack` needs `limits.stack`"
         );
         assert_eq!(
             wrong("{host}:{guest}", "{host}"),

@@ -29,6 +29,8 @@ pub enum Purpose {
     Spelling,
     /// The interpreter's standard library.
     Interpreter,
+    /// The packages that the program asked for.
+    Packages,
     /// The skeleton that makes `/` and the mount points' parents exist.
     Root,
     /// The private `/tmp`, `/dev`.

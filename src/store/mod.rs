@@ -5,9 +5,11 @@
 //!
 //! ```text
 //! interpreters/KEY  runtimes/KEY  modules/KEY  roots/KEY   finished entries, never changed
+//! wheels/KEY  bytecode/KEY  environments/KEY                likewise
 //! staging/SLOT/tree                                         entries that are being built
 //! staging/SLOT/lock                                         held by the builder while it lives
 //! locks/NAME                                                who may build or download NAME
+//! uses/NAME                                                 who uses the entry NAME, and when last
 //! downloads/NAME.part                                       downloads to be resumed
 //! cache/NAME                                                caches: of runtimes, index pages,
 //!                                                           metadata of wheels
@@ -30,6 +32,7 @@ pub mod source;
 mod staging;
 mod tree;
 pub mod unpack;
+pub mod usage;
 
 use std::fmt;
 use std::io;
@@ -55,18 +58,36 @@ pub enum Kind {
     Module,
     /// The skeleton of a guest's `/`.
     Root,
+    /// An unpacked wheel.
+    Wheel,
+    /// The byte-compiled modules of one wheel for one interpreter.
+    Bytecode,
+    /// The packages of one program, as one tree.
+    Environment,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [Kind::Interpreter, Kind::Runtime, Kind::Module, Kind::Root];
+    pub const ALL: [Kind; 7] = [
+        Kind::Interpreter,
+        Kind::Runtime,
+        Kind::Module,
+        Kind::Root,
+        Kind::Wheel,
+        Kind::Bytecode,
+        Kind::Environment,
+    ];
 
-    fn folder(self) -> &'static str {
+    /// The folder of the store that holds such entries.
+    pub fn folder(self) -> &'static str {
         match self {
             Kind::Interpreter => "interpreters",
             Kind::Runtime => "runtimes",
             Kind::Module => "modules",
             Kind::Root => "roots",
+            Kind::Wheel => "wheels",
+            Kind::Bytecode => "bytecode",
+            Kind::Environment => "environments",
         }
     }
 }
@@ -78,6 +99,9 @@ impl fmt::Display for Kind {
             Kind::Runtime => "runtime",
             Kind::Module => "module",
             Kind::Root => "root",
+            Kind::Wheel => "wheel",
+            Kind::Bytecode => "bytecode",
+            Kind::Environment => "environment",
         })
     }
 }
@@ -89,6 +113,15 @@ pub struct Entry {
     pub key: String,
     /// Its folder.
     pub path: Utf8PathBuf,
+}
+
+/// What became of entries that were built together.
+#[derive(Debug)]
+pub struct Built<E> {
+    /// The keys of the entries that are whole, which counts only if `result` is an error.
+    pub finished: Vec<String>,
+    /// Whether all are.
+    pub result: Result<(), E>,
 }
 
 /// The folder in which pyw keeps what it fetched and made.
@@ -157,6 +190,68 @@ impl Store {
         self.folder(kind.folder())?;
         slot.publish(&path)?;
         Ok(path)
+    }
+
+    /// The folders of many entries; for those that are not there, `build` fills a folder each.
+    ///
+    /// Like [`Self::get_or_create`] for each key, but the missing ones are built together, made
+    /// durable at once, and then published. `build` is given a folder and the missing keys, and
+    /// makes a folder named like the key for each of them. Where it fails, those that it says are
+    /// finished are published all the same, so that a second try begins where the first one ended.
+    pub fn get_or_create_all<E: From<StoreError>>(
+        &self,
+        kind: Kind,
+        keys: &[String],
+        build: impl FnOnce(&Utf8Path, &[String]) -> Built<E>,
+    ) -> Result<Vec<Utf8PathBuf>, E> {
+        let mut paths = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for key in keys {
+            let path = self.entry(kind, key)?;
+            if !path.is_dir() {
+                missing.push(key.clone());
+            }
+            paths.push(path);
+        }
+        // In one order everywhere, so that two processes never wait for each other.
+        missing.sort();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(paths);
+        }
+        let mut locks = Vec::with_capacity(missing.len());
+        for key in &missing {
+            locks.push(self.lock(&format!("{}-{key}", kind.folder()), || {
+                format!("prepare {kind} {key}")
+            })?);
+        }
+        // Whoever held a lock before may have made it.
+        missing.retain(|key| !self.place(kind, key).is_dir());
+        if missing.is_empty() {
+            return Ok(paths);
+        }
+        let slot = Slot::new(self)?;
+        let built = build(slot.tree(), &missing);
+        let finished: Vec<&String> = match &built.result {
+            Ok(()) => missing.iter().collect(),
+            Err(_) => missing
+                .iter()
+                .filter(|key| built.finished.contains(key))
+                .collect(),
+        };
+        if !finished.is_empty() {
+            self.folder(kind.folder())?;
+            let moves = finished
+                .iter()
+                .map(|key| (slot.tree().join(key), self.place(kind, key)))
+                .collect::<Vec<_>>();
+            let published = slot.publish_all(&moves);
+            // What went wrong first is the better news.
+            if built.result.is_ok() {
+                published?;
+            }
+        }
+        built.result.map(|()| paths)
     }
 
     /// All entries of a kind, by key.

@@ -63,6 +63,21 @@ impl Slot {
         Ok(())
     }
 
+    /// Makes folders of the tree entries, each at once, and all of them durably before the first.
+    pub(super) fn publish_all(
+        &self,
+        moves: &[(Utf8PathBuf, Utf8PathBuf)],
+    ) -> Result<(), StoreError> {
+        sync_tree(&self.tree).map_err(|cause| StoreError::io("writing", &self.tree, cause))?;
+        for (from, to) in moves {
+            rename(from, to).map_err(|cause| StoreError::io("creating", to, cause))?;
+        }
+        if let Some(parent) = moves.first().and_then(|(_, to)| to.parent()) {
+            sync_dir(parent).map_err(|cause| StoreError::io("writing", parent, cause))?;
+        }
+        Ok(())
+    }
+
     /// Takes an entry out of the store and deletes it.
     pub(super) fn take(self, path: &Utf8Path) -> Result<(), StoreError> {
         rename(path, &self.folder.join("removed"))

@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use zip::ZipArchive;
 
 use super::error::StoreError;
-use super::hash::{Sha256, copy};
+use super::hash::{Hasher, Sha256, copy};
 use super::tree::{Node, Problem, Tree, check_name, copy_exact, problem};
 
 pub use super::tree::Limits;
@@ -49,6 +49,21 @@ pub struct Unpack<'a> {
     pub filter: Option<&'a dyn Fn(&str) -> bool>,
     /// How much it may be.
     pub limits: Limits,
+    /// Told of every file that was written. (Not of those of a tarball.)
+    pub written: Option<&'a dyn Fn(Written)>,
+    /// Refuses symbolic links altogether. (Not those of a tarball.)
+    pub no_links: bool,
+}
+
+/// A file that was taken out of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its path below the destination.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The digest of its content.
+    pub sha256: Sha256,
 }
 
 impl Unpack<'_> {
@@ -103,6 +118,9 @@ pub fn unpack_zip(
             let name = check_name(&raw)?;
             let mode = entry.unix_mode().unwrap_or(0);
             let node = zip_node(&raw, mode)?;
+            if what.no_links && node == Node::Link {
+                return Err(problem("is a symbolic link"));
+            }
             if let Some(name) = what.select(&name, node) {
                 tree.claim(name, node, entry.size())?;
                 let executable = mode & 0o111 != 0;
@@ -117,7 +135,20 @@ pub fn unpack_zip(
             let mut entry = zip.by_index(index).map_err(|e| problem(e.to_string()))?;
             let size = entry.size();
             match node {
-                Node::File => tree.file(&name, executable, size, &mut entry),
+                Node::File => match what.written {
+                    None => tree.file(&name, executable, size, &mut entry),
+                    Some(written) => {
+                        let mut content = Hashing {
+                            inner: &mut entry,
+                            hasher: Hasher::new(),
+                        };
+                        tree.file(&name, executable, size, &mut content)?;
+                        let sha256 = content.hasher.finish();
+                        let name = name.clone();
+                        written(Written { name, size, sha256 });
+                        Ok(())
+                    }
+                },
                 Node::Link => {
                     let target = read_link(&mut entry)?;
                     tree.link(&name, &target)
@@ -271,6 +302,20 @@ impl<R: Read> Read for Capped<R> {
             .left
             .checked_sub(count as u64)
             .ok_or_else(|| io::Error::other("it unpacks to more than is allowed"))?;
+        Ok(count)
+    }
+}
+
+/// A reader that hashes what goes through.
+struct Hashing<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
         Ok(count)
     }
 }
