@@ -61,7 +61,8 @@ impl Metadata {
 fn headers(text: &str) -> Vec<(&str, String)> {
     let mut headers: Vec<(&str, String)> = Vec::new();
     for line in text.trim_start_matches('\u{feff}').lines() {
-        if line.trim().is_empty() {
+        // A line of spaces goes on with the header before it, as a licence's text does.
+        if line.is_empty() {
             break;
         }
         if line.starts_with([' ', '\t']) {
@@ -84,6 +85,7 @@ mod tests {
     fn headers_are_read_up_to_the_description() {
         let metadata = Metadata::parse(
             b"Metadata-Version: 2.1\r\nName: Foo.Bar\r\nVersion: 1.0\r\n\
+              License: MIT\r\n        \r\n        Text: of it\r\n \r\n\
               Requires-Dist: a (>=1)\r\nRequires-Dist: b>=2;\r\n python_version < '3'\r\n\
               Provides-Extra: Test_X\r\nRequires-Python: >=3.8.*\r\n\r\nRequires-Dist: evil\r\n",
         )

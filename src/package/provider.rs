@@ -20,8 +20,10 @@ use super::scout::{Failure, Scout};
 
 /// After so many releases of a project were tried, only the newest of each series is.
 const LOOK_BACK: usize = 25;
-/// After so many more the search gives the project up.
-const LOOK_FURTHER: usize = 25;
+/// After so many series the search leaps further and further back.
+const SERIES: usize = 15;
+/// After so many leaps it gives the project up: the last one passes over a thousand releases.
+const LEAPS: usize = 11;
 /// So many at most are fetched ahead of a search that looks back.
 const AHEAD: usize = 16;
 /// From so many tries on, the next ones are fetched ahead.
@@ -108,6 +110,8 @@ pub(super) struct State {
     /// The projects of which not all versions were looked at.
     pub given_up: BTreeSet<PackageName>,
     last: HashMap<PackageName, Version>,
+    /// How many releases had been tried when the search began to leap.
+    leaping: HashMap<PackageName, usize>,
 }
 
 impl State {
@@ -145,9 +149,6 @@ impl Provider<'_> {
             let mut state = self.state.borrow_mut();
             let next = state.order.len();
             state.order.entry(need.name.clone()).or_insert(next);
-            if need.names_prerelease() {
-                state.learned.prereleases.insert(need.name.clone());
-            }
             if let Some(pin) = need.pin() {
                 state.learned.pins.insert((need.name.clone(), pin.clone()));
             }
@@ -201,23 +202,24 @@ impl Provider<'_> {
         self.request.preferences.get(name).filter(|_| !upgraded)
     }
 
-    /// Whether pre-releases of a project will do.
-    fn takes_prereleases(&self, name: &PackageName, project: &Project) -> bool {
-        if self.request.prereleases == Prereleases::Allowed {
-            return true;
-        }
+    /// The ranges in which pre-releases of a project will do.
+    fn prereleases(&self, name: &PackageName, project: &Project) -> Ranges<Version> {
         let state = self.state.borrow();
-        if state.learned.prereleases.contains(name) {
-            return true;
+        if self.request.prereleases == Prereleases::Allowed
+            || state.learned.prereleases.contains(name)
+        {
+            return Ranges::full();
         }
-        // If someone asks for what only pre-releases can be.
-        let none_stable = |range: &Ranges<Version>| {
+        // Where someone asks for what only pre-releases can be.
+        let none_stable = |range: &&Ranges<Version>| {
             !project.releases.iter().any(|(version, release)| {
                 version.is_stable() && release.yanked.is_none() && range.contains(version)
             })
         };
-        let asked = state.asked.get(name);
-        asked.is_some_and(|ranges| ranges.iter().any(none_stable))
+        let asked = state.asked.get(name).into_iter().flatten();
+        asked
+            .filter(none_stable)
+            .fold(Ranges::empty(), |all, range| all.union(range))
     }
 
     /// The releases that could be taken, the newest first.
@@ -227,7 +229,7 @@ impl Provider<'_> {
         project: &'p Project,
         range: &Ranges<Version>,
     ) -> Vec<&'p Version> {
-        let prereleases = self.takes_prereleases(name, project);
+        let prereleases = self.prereleases(name, project);
         let state = self.state.borrow();
         let pinned = |version: &Version| {
             let key = (name.clone(), version.clone());
@@ -235,7 +237,9 @@ impl Provider<'_> {
         };
         let fits = |(version, release): &(&Version, &super::candidate::Release)| {
             release.wheel.is_ok()
-                && (prereleases || version.is_stable() || self.preference(name) == Some(*version))
+                && (version.is_stable()
+                    || prereleases.contains(*version)
+                    || self.preference(name) == Some(*version))
                 && range.contains(*version)
                 && (release.yanked.is_none() || pinned(version))
         };
@@ -272,19 +276,23 @@ impl Provider<'_> {
         {
             return Ok(Some(preference.clone()));
         }
-        let state = self.state.borrow();
-        let tried = state.tried.get(name);
-        let ahead = look_back(&candidates, tried);
-        let count = tried.map_or(0, BTreeSet::len);
-        if count >= STRUGGLING {
-            for version in ahead.iter().take((2 * count).min(AHEAD)) {
+        let none = BTreeSet::new();
+        let mut state = self.state.borrow_mut();
+        let State { tried, leaping, .. } = &mut *state;
+        let tried = tried.get(name).unwrap_or(&none);
+        let mut ahead = look_back(&candidates, tried);
+        if ahead.is_empty() && !candidates.is_empty() {
+            let start = *leaping.entry(name.clone()).or_insert(tried.len());
+            ahead = leap(&candidates, tried, tried.len() - start);
+        }
+        if tried.len() >= STRUGGLING {
+            for version in ahead.iter().take((2 * tried.len()).min(AHEAD)) {
                 self.scout.prefetch(name, version);
             }
         }
         let next = ahead.first().map(|version| (*version).clone());
-        drop(state);
         if next.is_none() && !candidates.is_empty() {
-            self.state.borrow_mut().given_up.insert(name.clone());
+            state.given_up.insert(name.clone());
         }
         Ok(next)
     }
@@ -425,10 +433,7 @@ impl DependencyProvider for Provider<'_> {
 
 /// The candidates that are still worth a try, in the order of the tries: the newest ones, then the
 /// newest of each older series. What was tried before and fits again costs nothing.
-fn look_back<'c>(
-    candidates: &[&'c Version],
-    tried: Option<&BTreeSet<Version>>,
-) -> Vec<&'c Version> {
+fn look_back<'c>(candidates: &[&'c Version], tried: &BTreeSet<Version>) -> Vec<&'c Version> {
     let series = |version: &Version| {
         let release = version.release();
         (
@@ -437,8 +442,6 @@ fn look_back<'c>(
             release.get(1).copied(),
         )
     };
-    let none = BTreeSet::new();
-    let tried = tried.unwrap_or(&none);
     let mut known: BTreeSet<_> = tried.iter().map(series).collect();
     let mut count = tried.len();
     let mut ahead = Vec::new();
@@ -446,11 +449,35 @@ fn look_back<'c>(
         if tried.contains(*version) {
             ahead.push(*version);
         } else if count < LOOK_BACK
-            || (count < LOOK_BACK + LOOK_FURTHER && !known.contains(&series(version)))
+            || (count < LOOK_BACK + SERIES && !known.contains(&series(version)))
         {
             known.insert(series(version));
             count += 1;
             ahead.push(*version);
+        }
+    }
+    ahead
+}
+
+/// Candidates older than all that were tried, each twice as far away as the one before. `done` of
+/// such leaps were made already.
+fn leap<'c>(
+    candidates: &[&'c Version],
+    tried: &BTreeSet<Version>,
+    done: usize,
+) -> Vec<&'c Version> {
+    let older = |version: &&&Version| tried.first().is_none_or(|oldest| **version < oldest);
+    let older: Vec<&Version> = candidates.iter().filter(older).copied().collect();
+    let Some(last) = older.len().checked_sub(1) else {
+        return Vec::new();
+    };
+    let mut at = 0;
+    let mut ahead = Vec::new();
+    for number in done..LEAPS {
+        at += 1_usize << number;
+        ahead.push(older[(at - 1).min(last)]);
+        if at > last {
+            break;
         }
     }
     ahead
@@ -468,5 +495,40 @@ fn is_pin(range: &Ranges<Version>) -> bool {
             low == high || *low == high.clone().without_local()
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_back_goes_by_single_releases_then_by_series_then_by_leaps() {
+        let all: Vec<Version> = (0..40)
+            .rev()
+            .flat_map(|minor| {
+                (0..30)
+                    .rev()
+                    .map(move |patch| Version::new([1, minor, patch]))
+            })
+            .collect();
+        let mut tried = BTreeSet::new();
+        let mut start = None;
+        let mut path = Vec::new();
+        loop {
+            let left: Vec<&Version> = all.iter().filter(|v| !tried.contains(*v)).collect();
+            let mut ahead = look_back(&left, &tried);
+            if ahead.is_empty() {
+                let start = *start.get_or_insert(tried.len());
+                ahead = leap(&left, &tried, tried.len() - start);
+            }
+            let Some(next) = ahead.first() else { break };
+            tried.insert((*next).clone());
+            path.push(next.to_string());
+        }
+        assert_eq!(path.len(), LOOK_BACK + SERIES + 10);
+        assert_eq!(path[24..28], ["1.39.5", "1.38.29", "1.37.29", "1.36.29"]);
+        assert_eq!(path[39..43], ["1.24.29", "1.24.28", "1.24.26", "1.24.22"]);
+        assert_eq!(path.last().unwrap(), "1.0.0");
     }
 }

@@ -19,6 +19,9 @@ use super::tags::Platform;
 /// More lines help nobody.
 const LINES: usize = 12;
 
+/// So far goes the reason for an older release.
+const DEPTH: usize = 4;
+
 type Tree = DerivationTree<Node, Ranges<Version>, String>;
 
 /// The requirements cannot be met, and why.
@@ -111,7 +114,8 @@ pub(super) fn prereleases_that_might_help(
     tree: &Tree,
 ) -> BTreeSet<PackageName> {
     let leaves = Leaves::of(tree);
-    let learned = &provider.state.borrow().learned.prereleases;
+    let state = provider.state.borrow();
+    let learned = &state.learned.prereleases;
     let helps = |(node, range): &(Node, Ranges<Version>)| {
         let name = node.name()?;
         let project = provider.scout.known(name)?;
@@ -127,6 +131,12 @@ pub(super) fn prereleases_that_might_help(
         let stable = project.releases.iter().any(|(version, release)| {
             version.is_stable() && release.yanked.is_none() && range.contains(version)
         });
+        // And where one was tried, the trouble is with what it needs.
+        let (low, high) = range.bounding_range()?;
+        let hull: Ranges<Version> =
+            Ranges::from_range_bounds::<_, Version>((low.cloned(), high.cloned()));
+        let mut tried = state.tried.get(name).into_iter().flatten();
+        let stable = stable || tried.any(|tried| tried.is_stable() && hull.contains(tried));
         (pre && !stable && !learned.contains(name)).then(|| name.clone())
     };
     leaves.none.iter().filter_map(helps).collect()
@@ -500,25 +510,29 @@ impl Reporter<'_> {
         }
         match unusable {
             Unusable::Native(_) | Unusable::SdistOnly => {
+                // Only where the user says which releases will do: what packages say of each
+                // other was tried, and cannot be changed.
+                let request = provider.request;
+                let direct = request
+                    .requirements
+                    .iter()
+                    .any(|asked| asked.requirement.name == *name);
                 let usable = project
                     .releases
                     .iter()
                     .rev()
                     .find(|(_, release)| release.wheel.is_ok() && release.yanked.is_none());
-                let has_wheel = usable.map(|(usable, _)| usable);
-                match has_wheel {
-                    Some(usable) => {
-                        let age = if usable < version { "newest" } else { "next" };
-                        self.hints.push(format!(
-                            "{name} {usable} is the {age} release that runs here: ask for \
-                             `{name}=={usable}`"
-                        ));
-                    }
-                    None if unusable.has_source() => self.hints.push(format!(
+                if let (true, Some((usable, _))) = (direct, usable) {
+                    let age = if usable < version { "newest" } else { "next" };
+                    self.hints.push(format!(
+                        "{name} {usable} is the {age} release that runs here: ask for \
+                         `{name}=={usable}`"
+                    ));
+                } else if unusable.has_source() && self.hints.is_empty() {
+                    self.hints.push(format!(
                         "if {name} works without compiled code, build a pure wheel of it \
                          elsewhere and name its folder with --find-links"
-                    )),
-                    None => {}
+                    ));
                 }
             }
             Unusable::Python(wanted) => {
@@ -606,7 +620,7 @@ pub(super) fn held_back(provider: &Provider<'_>, resolution: &Resolution) -> Vec
         };
         let why = match &release.wheel {
             Err(unusable) => unusable.to_string(),
-            Ok(_) => match missing_need(provider, name, version) {
+            Ok(_) => match missing_need(provider, name, version, DEPTH) {
                 Some(why) => why,
                 None => continue,
             },
@@ -619,25 +633,50 @@ pub(super) fn held_back(provider: &Provider<'_>, resolution: &Resolution) -> Vec
     notes
 }
 
-/// What a release needs and cannot have.
-fn missing_need(provider: &Provider<'_>, name: &PackageName, version: &Version) -> Option<String> {
+/// What a release needs and cannot have, perhaps because of what that needs in turn. Only what the
+/// search looked at is looked at: this is worth no further request.
+fn missing_need(
+    provider: &Provider<'_>,
+    name: &PackageName,
+    version: &Version,
+    depth: usize,
+) -> Option<String> {
+    let is_tried = |name: &PackageName, version: &Version| {
+        let state = provider.state.borrow();
+        let tried = state.tried.get(name);
+        tried.is_some_and(|tried| tried.contains(version))
+    };
+    if depth == 0 || !is_tried(name, version) {
+        return None;
+    }
     let metadata = provider.metadata(name, version).ok()?;
     provider.needs(&metadata, None).find_map(|need| {
-        let project = provider.scout.known(&need.name)?;
-        let range = need.ranges();
-        let mut fitting = project
-            .releases
-            .iter()
-            .rev()
-            .filter(|(version, _)| range.contains(*version))
-            .peekable();
-        let (newest, release) = fitting.peek().copied()?;
-        let unusable = release.wheel.as_ref().err()?;
-        if provider.installed(&need.name).is_some() {
+        if provider.installed(&need.name).is_some() || provider.direct.contains_key(&need.name) {
             return None;
         }
-        fitting
-            .all(|(_, release)| release.wheel.is_err())
-            .then(|| format!("needs {}, and {} {newest} {unusable}", need, need.name))
+        let project = provider.scout.known(&need.name)?;
+        let range = need.ranges();
+        let releases = project.releases.iter().rev();
+        let fitting = || {
+            releases
+                .clone()
+                .filter(|(version, _)| range.contains(*version))
+        };
+        let usable = fitting().find(|(version, release)| {
+            release.wheel.is_ok() && release.yanked.is_none() && version.is_stable()
+        });
+        let Some((newest, _)) = usable else {
+            let (newest, release) = fitting().next()?;
+            let unusable = release.wheel.as_ref().err()?;
+            return Some(format!(
+                "needs {need}, and {} {newest} {unusable}",
+                need.name
+            ));
+        };
+        let further = missing_need(provider, &need.name, newest, depth - 1)?;
+        Some(format!(
+            "needs {need}, and {} {newest} {further}",
+            need.name
+        ))
     })
 }

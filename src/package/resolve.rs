@@ -3,13 +3,14 @@
 //! The search is pubgrub's. What is special here:
 //!
 //! * An extra is a package of its own that is always at the version of its project.
-//! * Pre-releases are taken where a requirement names one, where a requirement allows nothing
-//!   else, and, in a second try, where the first one failed for want of anything else.
+//! * Pre-releases are taken of projects of which the user names one, where a requirement allows
+//!   nothing else, and, in a second try, where the first one failed for want of anything else.
 //! * Withdrawn releases are taken only where some requirement pins their version.
 //! * A release without a wheel for the interpreter is no candidate, but stays known, so that the
 //!   report can tell about it ([`super::report`]).
 //! * After 25 releases of a project were tried in vain only the newest of each older series
-//!   (`2.7`, `2.6`, …) is, and after as many again the project is given up.
+//!   (`2.7`, `2.6`, …) is, after 15 of those the search leaps back further and further, and after
+//!   11 leaps the project is given up.
 //! * Packages that the interpreter brings are taken if they fit.
 //!
 //! The same request gives the same resolution as long as the indexes say the same.
@@ -94,10 +95,13 @@ pub fn resolve(
         request.preferences.clone(),
     );
     let mut learned = Learned::default();
-    for constraint in &request.constraints {
-        if constraint.names_prerelease() {
-            learned.prereleases.insert(constraint.name.clone());
+    let asked = request.requirements.iter().map(|asked| &asked.requirement);
+    for named in asked.chain(&request.constraints) {
+        if named.names_prerelease() && named.applies(&environment) {
+            learned.prereleases.insert(named.name.clone());
         }
+    }
+    for constraint in &request.constraints {
         if let Some(pin) = constraint.pin() {
             learned.pins.insert((constraint.name.clone(), pin.clone()));
         }

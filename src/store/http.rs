@@ -1,7 +1,7 @@
 //! The one place that talks to the network: requests, retries, resuming, and caps on what comes.
 
 use std::io::{self, Read};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
@@ -10,6 +10,7 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url, redirect};
 
 use super::cause::{is_certificate_problem, reason};
+use super::dns::Dns;
 use super::error::StoreError;
 use super::hash::Sha256;
 use super::part::Part;
@@ -411,6 +412,7 @@ impl Http {
             // In the blocking client this holds for each read and not for the whole download.
             .timeout(self.patience.stall)
             .redirect(redirect::Policy::custom(check_redirect))
+            .dns_resolver(Arc::new(Dns::default()))
             .build()
             .map_err(|error| StoreError::Tls {
                 problem: reason(&error),

@@ -20,6 +20,7 @@
 
 mod cache;
 mod cause;
+mod dns;
 mod error;
 pub mod fetch;
 pub mod hash;

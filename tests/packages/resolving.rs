@@ -195,14 +195,18 @@ fn older_releases_are_taken_where_newer_ones_are_native_and_it_is_told() {
         pure("p", "1.0", &[]),
         pure("p", "2.0", &["core==2.0"]),
         wheel("core-2.0-cp312-cp312-win_amd64.whl", &[]),
+        pure("q", "1.0", &[]),
+        pure("q", "2.0", &["p>=2"]),
     ];
-    let resolution = solve(&entries, &request(&["a", "p"])).unwrap();
-    assert_eq!(pins(&resolution), "a==1.0 p==1.0");
+    let resolution = solve(&entries, &request(&["a", "p", "q"])).unwrap();
+    assert_eq!(pins(&resolution), "a==1.0 p==1.0 q==1.0");
     assert_eq!(
         resolution.notes,
         [
             "a 1.0 is used, since a 3.0 is only there as source, which pyw cannot build yet",
             "p 1.0 is used, since p 2.0 needs core==2.0, and core 2.0 has only wheels for Windows",
+            "q 1.0 is used, since q 2.0 needs p>=2, and p 2.0 needs core==2.0, and core 2.0 has \
+             only wheels for Windows",
         ]
     );
 }
