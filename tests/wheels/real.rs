@@ -188,7 +188,7 @@ fn ready() -> &'static Ready {
             wheels: &wheels,
             roots: &[],
         };
-        let environment = environment::build(
+        let (environment, _) = environment::provide_compiled(
             contents,
             &interpreter,
             &context.store,
