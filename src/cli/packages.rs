@@ -199,20 +199,13 @@ pub fn provide(
         wheels: &blueprint.wheels,
         roots: &guests,
     };
-    let key = environment::key(contents, interpreter);
-    let held = context
-        .store
-        .reserve(crate::store::Kind::Environment, &key)?;
-    let environment = match environment::find(contents, interpreter, &context.store)? {
-        Some(found) => found,
-        None => environment::build(
-            contents,
-            interpreter,
-            &context.store,
-            &context.fetcher,
-            &context.guest(),
-        )?,
-    };
+    let (environment, held) = environment::provide(
+        contents,
+        interpreter,
+        &context.store,
+        &context.fetcher,
+        &context.guest(),
+    )?;
     Ok(Some(Provided {
         environment,
         roots: blueprint.roots,
