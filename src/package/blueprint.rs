@@ -30,6 +30,7 @@ use super::tags::Tags;
 use super::wheel::{Origin, WheelRef};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
+use crate::store::indexes::Links;
 use crate::store::source::Place;
 use crate::store::{Sha256, Store};
 use crate::ui::progress;
@@ -350,13 +351,27 @@ fn record_file(
                 true => path.join("pyproject.toml"),
                 false => path.clone(),
             };
-            let state = std::fs::metadata(&file).ok();
-            let state = state.map(|state| (state.len(), state.modified().ok()));
-            text.push_str(&format!("{file} {state:?}\n"));
+            text.push_str(&state(&file));
+        }
+    }
+    // Whoever builds a wheel anew wants the new one.
+    for links in &index.settings().find_links {
+        if let Links::Folder(folder) = &links.value {
+            let listing = folder.read_dir_utf8().into_iter().flatten().flatten();
+            let mut states: Vec<String> = listing.map(|entry| state(entry.path())).collect();
+            states.sort();
+            text.push_str(&states.concat());
         }
     }
     let folder = store.cache_dir("resolutions").ok()?;
     Some(folder.join(Sha256::of(text.as_bytes()).to_string()))
+}
+
+/// What tells cheaply that a file is another one.
+fn state(file: &Utf8Path) -> String {
+    let state = std::fs::metadata(file).ok();
+    let state = state.map(|state| (state.len(), state.modified().ok()));
+    format!("{file} {state:?}\n")
 }
 
 fn read_record(file: &Utf8Path) -> Option<Resolution> {
