@@ -1,6 +1,7 @@
 //! The command line: parsing, dispatch, exit code. What commands do is in the layers below; here
 //! they are put together, one file a command.
 
+pub mod cache;
 pub mod config;
 pub mod context;
 pub mod help;
@@ -111,6 +112,7 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
         Command::Runtime(command) => runtime::execute(command, &manage.common),
         Command::Python(command) => python::execute(command, &manage.common),
         Command::Config(command) => config::execute(command),
+        Command::Cache(command) => cache::execute(command),
         Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
     }
 }

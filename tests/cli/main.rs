@@ -9,6 +9,7 @@
 mod pyw;
 mod store;
 
+mod cache;
 mod commands;
 mod config;
 mod dry_run;
