@@ -16,6 +16,13 @@ pub enum Wanted {
     Default,
     /// Any build whose version fits.
     Version(VersionSpecifiers),
+    /// The default one if that will do, else any whose version fits.
+    Fitting {
+        /// The versions that will do.
+        versions: VersionSpecifiers,
+        /// Who says so, as `app.py`.
+        origin: String,
+    },
     /// A catalog entry or installed interpreter by name.
     Name(String),
     /// A `.wasm`, a folder, a zip or a `.pybi`.
@@ -103,21 +110,17 @@ pub fn choose<'a>(
                     .find(|i| i.key.starts_with(name.as_str()))
                     .map(Choice::Installed)
             }),
-        Wanted::Version(specifiers) => installed
+        Wanted::Version(specifiers) => by_version(specifiers, installed, catalog),
+        Wanted::Fitting { versions, .. } => catalog
             .iter()
-            .find(|i| Version::from_str(&i.info.version).is_ok_and(|v| specifiers.contains(&v)))
-            .map(Choice::Installed)
-            .or_else(|| {
-                let fits = |e: &&Entry| specifiers.contains(&e.version);
-                let default = catalog.iter().filter(fits).find(|e| e.default);
-                default
-                    .or_else(|| catalog.iter().find(fits))
-                    .map(Choice::Catalog)
-            }),
+            .find(|entry| entry.default && versions.contains(&entry.version))
+            .map(of_entry)
+            .or_else(|| by_version(versions, installed, catalog)),
     };
     found.ok_or_else(|| InterpreterError::NoMatch {
         wanted: match wanted {
             Wanted::Version(specifiers) => specifiers.to_string(),
+            Wanted::Fitting { versions, origin } => format!("{versions} ({origin})"),
             Wanted::Name(name) => name.clone(),
             Wanted::Default | Wanted::Path(_) => "the default".to_owned(),
         },
@@ -127,6 +130,24 @@ pub fn choose<'a>(
             .chain(installed.iter().map(|i| i.key.clone()))
             .collect(),
     })
+}
+
+/// The newest that is installed and fits, else the one of the catalog.
+fn by_version<'a>(
+    versions: &VersionSpecifiers,
+    installed: &'a [Interpreter],
+    catalog: &'a [Entry],
+) -> Option<Choice<'a>> {
+    let is_one = |found: &&Interpreter| {
+        Version::from_str(&found.info.version).is_ok_and(|v| versions.contains(&v))
+    };
+    if let Some(found) = installed.iter().find(is_one) {
+        return Some(Choice::Installed(found));
+    }
+    let fits = |entry: &&Entry| versions.contains(&entry.version);
+    let default = catalog.iter().filter(fits).find(|entry| entry.default);
+    let found = default.or_else(|| catalog.iter().find(fits));
+    found.map(Choice::Catalog)
 }
 
 impl Entry {

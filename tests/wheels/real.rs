@@ -248,6 +248,7 @@ pub fn run(folder: &Utf8Path) {
         program,
         python_options,
         args: owned(args),
+        roots: Vec::new(),
         mounts: Vec::new(),
         env: BTreeMap::from([("COLUMNS".to_owned(), "60".to_owned())]),
         cwd: None,
