@@ -1,6 +1,7 @@
 //! The command line: parsing, dispatch, exit code. What commands do is in the layers below; here
 //! they are put together, one file a command.
 
+pub mod cache;
 pub mod config;
 pub mod context;
 pub mod export;
@@ -124,6 +125,7 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
             export::execute(&subject, output.as_deref(), &manage.common)
         }
         Command::Tree { subject, output } => tree::execute(&subject, output.format, &manage.common),
+        Command::Cache(command) => cache::execute(command),
         Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -308,6 +308,15 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Show, measure and clean up the folder in which pyw keeps what it fetched and made
+    #[command(
+        subcommand,
+        after_help = "Interpreters, runtimes, wheels and environments are kept in one folder, \
+                      the store, so that they are fetched and made once. All of it can be had \
+                      again, and what a running pyw uses is never removed. PYW_STORE, or `store` \
+                      in the configuration, puts the store elsewhere."
+    )]
+    Cache(CacheCommand),
     /// Explain a topic: run, exit-codes, config
     Help {
         /// The topic
@@ -377,4 +386,36 @@ pub enum ConfigCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// `pyw cache …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Print the store's folder
+    Dir,
+    /// Show how much space each part of it takes
+    Size {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove what was not used for a while
+    #[command(
+        after_help = "Also removed are entries that only another release of pyw can use, \
+                      environments that have been replaced by ones with bytecode, and what killed \
+                      processes left. A wheel stays as long as an environment that is made of it."
+    )]
+    Prune {
+        /// Remove what was not used for so long, such as 12h or 90d
+        #[arg(long, value_name = "DURATION", default_value = "30d")]
+        unused: String,
+        /// Tell what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove everything but what a running pyw uses
+    #[command(
+        after_help = "Nothing is asked first. The next run downloads and prepares again what it \
+                      needs."
+    )]
+    Clear,
 }

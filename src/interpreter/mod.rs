@@ -37,6 +37,18 @@ pub fn format_tag() -> String {
     format!("{FORMAT}.{}", &hash[..8])
 }
 
+/// Whether this pyw can use an interpreter of that name in the store.
+#[must_use]
+pub fn is_current(key: &str) -> bool {
+    key.ends_with(&format_tag())
+}
+
+/// Whether this pyw can use an adapted module of that name in the store.
+#[must_use]
+pub fn is_current_module(key: &str) -> bool {
+    key.ends_with(&format!("-{}", adapt::FORMAT))
+}
+
 /// What an interpreter says of itself, asked once when it is imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
@@ -105,7 +117,7 @@ impl Interpreter {
             .list(Kind::Interpreter)
             .unwrap_or_default()
             .iter()
-            .filter(|entry| entry.key.ends_with(&format_tag()))
+            .filter(|entry| is_current(&entry.key))
             .filter_map(|entry| Self::open(&entry.path).ok())
             .collect();
         all.sort_by_key(|i| {

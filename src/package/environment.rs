@@ -215,7 +215,7 @@ fn plain_key(contents: Contents<'_>, interpreter: &Interpreter) -> String {
     digests.sort();
     digests.dedup();
     let mut text = format!(
-        "{FORMAT}\n{}\n{}\n{}\n",
+        "{}\n{}\n{}\n",
         interpreter.key,
         interpreter.info.module_sha256,
         interpreter.site_guest()
@@ -224,7 +224,21 @@ fn plain_key(contents: Contents<'_>, interpreter: &Interpreter) -> String {
         text.push_str(part);
         text.push('\n');
     }
-    Sha256::of(text.as_bytes()).to_string()
+    format!("{}-{FORMAT}", Sha256::of(text.as_bytes()))
+}
+
+/// Whether this pyw can use an environment of that name: another release may make them otherwise.
+#[must_use]
+pub fn is_current(key: &str) -> bool {
+    let plain = key.strip_suffix(COMPILED).unwrap_or(key);
+    plain.ends_with(&format!("-{FORMAT}"))
+}
+
+/// The name of the compiled environment that goes before the plain one of this name; `None` for a
+/// compiled one.
+#[must_use]
+pub fn compiled_key(plain: &str) -> Option<String> {
+    (!plain.ends_with(COMPILED)).then(|| format!("{plain}{COMPILED}"))
 }
 
 /// The best environment with these contents that can be had soon, held so that it isn't pruned

@@ -25,6 +25,7 @@ pub mod page;
 pub mod project;
 pub mod project_file;
 mod provider;
+pub mod prune;
 pub mod record;
 pub mod report;
 pub mod requirement;

@@ -35,6 +35,7 @@ fn help_has_topics() {
         ("config", include_str!("transcripts/help-config.txt")),
         ("runtime", include_str!("transcripts/help-runtime.txt")),
         ("python", include_str!("transcripts/help-python.txt")),
+        ("cache", include_str!("transcripts/help-cache.txt")),
     ] {
         pyw = pyw.args(["help", topic]).stdout(text).run();
     }
@@ -71,6 +72,7 @@ fn help_is_tidy() {
         include_str!("transcripts/help-config.txt"),
         include_str!("transcripts/help-runtime.txt"),
         include_str!("transcripts/help-python.txt"),
+        include_str!("transcripts/help-cache.txt"),
     ] {
         for line in text.lines() {
             assert!(line.chars().count() <= 100, "{line}");

@@ -18,6 +18,7 @@ mod repo;
 mod server;
 mod store;
 
+mod cache;
 mod commands;
 mod config;
 mod dry_run;

@@ -2,19 +2,20 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
 use pyw::error::Code;
 use pyw::interpreter::Interpreter;
 use pyw::package::environment::{self, Contents, Environment, EnvironmentError};
+use pyw::package::prune;
 use pyw::package::wheel::{self, WheelRef};
 use pyw::store::Kind;
 use pyw::store::usage::Use;
 
 use crate::archive::Made;
 use crate::guest::{Pretended, interpreter};
-use crate::{Scratch, files, offline};
+use crate::{Scratch, files, offline, remove_unused};
 
 fn build_with(
     scratch: &Scratch,
@@ -220,9 +221,8 @@ fn bytecode_is_made_at_the_second_use() {
     assert_eq!(guest.starts.load(Ordering::Relaxed), 1);
     // Both are held, from before the caller knew of them.
     let prune = || {
-        let kinds = [Kind::Environment];
-        let pruned = scratch.store.prune(&kinds, Duration::ZERO, false);
-        pruned.unwrap().removed.len()
+        let pruned = remove_unused(&scratch.store, &[Kind::Environment]);
+        pruned.removed.len()
     };
     assert_eq!(prune(), 0);
     drop((held, held_too));
@@ -245,14 +245,73 @@ fn what_cannot_be_compiled_runs_without_bytecode() {
     assert_ne!(guest.starts.load(Ordering::Relaxed), 0, "it was tried");
     // Nothing is fetched or unpacked for the sake of bytecode.
     let guest = Pretended::default();
-    let wheels = [Kind::Wheel];
-    scratch.store.prune(&wheels, Duration::ZERO, false).unwrap();
+    remove_unused(&scratch.store, &[Kind::Wheel]);
     assert_eq!(provide(&scratch, &pins, &guest).0, plain);
     assert_eq!(scratch.store.list(Kind::Wheel).unwrap(), []);
     // Where there is nothing to compile there is nothing to make.
     provide(&scratch, &[], &guest);
     assert!(!provide(&scratch, &[], &guest).0.is_compiled());
     assert_eq!(guest.starts.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_environments_are_made_of_stays_with_them() {
+    let scratch = Scratch::new();
+    let pin = |name: &str| {
+        let made = Made::new(name, "1").with(&format!("{name}.py"), "x = 1\n");
+        made.pin(&scratch.path)
+    };
+    let (one, two, three) = (pin("one"), pin("two"), pin("three"));
+    let guest = Pretended::default();
+    // A compiled one and the plain one that it replaced; a plain one; one that nobody uses.
+    let used = [one.clone(), two.clone()];
+    let replaced = provide(&scratch, &used, &guest).0;
+    let used = provide(&scratch, &used, &guest).0;
+    let plain = provide(&scratch, std::slice::from_ref(&one), &guest).0;
+    let unused = provide(&scratch, std::slice::from_ref(&three), &guest).0;
+    let age = |path: Utf8PathBuf| {
+        let old = SystemTime::now() - Duration::from_secs(40 * 24 * 3600);
+        let file = std::fs::File::open(path).unwrap();
+        file.set_modified(old).unwrap();
+    };
+    for kind in [Kind::Wheel, Kind::Bytecode] {
+        for entry in scratch.store.list(kind).unwrap() {
+            age(entry.path);
+            let uses = scratch.store.root().join("uses");
+            age(uses.join(format!("{}-{}", kind.folder(), entry.key)));
+        }
+    }
+    age(unused.folder.clone());
+    age(scratch
+        .store
+        .root()
+        .join(format!("uses/environments-{}", unused.key)));
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let told = prune::prune(&scratch.store, month, true).unwrap();
+    assert!(unused.folder.exists());
+    let pruned = prune::prune(&scratch.store, month, false).unwrap();
+    assert_eq!(told, pruned);
+    let mut removed = pruned.removed;
+    removed.sort();
+    let mut expected = vec![
+        (Kind::Wheel, three.key()),
+        (Kind::Environment, replaced.key),
+        (Kind::Environment, unused.key),
+    ];
+    expected.sort();
+    assert_eq!(removed, expected);
+    assert!(pruned.freed > 0);
+    // What stays is whole, and is all that is needed.
+    assert_eq!(provide(&scratch, &[one.clone(), two], &guest).0, used);
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 1);
+    assert!(plain.site_packages().join("one.py").exists());
+    let compiled = provide(&scratch, &[one], &guest).0;
+    assert!(compiled.is_compiled());
+    assert_eq!(
+        guest.starts.load(Ordering::Relaxed),
+        1,
+        "there was bytecode"
+    );
 }
 
 #[test]

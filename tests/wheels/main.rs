@@ -11,7 +11,8 @@ mod real;
 use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pyw::store::{Fetcher, Store};
+use pyw::store::prune::Pruned;
+use pyw::store::{Fetcher, Kind, Store};
 
 /// A folder that is gone after the test, and a store that is to be in it.
 struct Scratch {
@@ -37,6 +38,15 @@ impl Scratch {
 /// A fetcher that must not be needed.
 fn offline() -> Fetcher {
     Fetcher::new(true)
+}
+
+/// Removes everything of these kinds that is not in use.
+fn remove_unused(store: &Store, kinds: &[Kind]) -> Pruned {
+    let mut pruning = store.pruning(false);
+    for kind in kinds {
+        pruning.entries(*kind, |_, _| true).unwrap();
+    }
+    pruning.finish()
 }
 
 /// All files below a folder, by their relative path.

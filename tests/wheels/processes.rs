@@ -11,7 +11,7 @@ use pyw::store::{Kind, Store};
 
 use crate::archive::Made;
 use crate::guest::{Pretended, interpreter};
-use crate::{CHILD, Scratch, child_command, files, left_out, offline, set_up_child};
+use crate::{CHILD, Scratch, child_command, files, left_out, offline, remove_unused, set_up_child};
 
 const WHEELS: usize = 6;
 
@@ -215,12 +215,7 @@ fn what_a_running_program_uses_is_not_pruned() {
             std::fs::read_to_string(&command).is_ok_and(|name| name.trim() == "sleep")
         });
     }
-    let prune = || {
-        scratch
-            .store
-            .prune(&[Kind::Environment], Duration::ZERO, false)
-            .unwrap()
-    };
+    let prune = || remove_unused(&scratch.store, &[Kind::Environment]);
     let pruned = prune();
     assert_eq!(pruned.in_use, [(Kind::Environment, used.key.clone())]);
     assert_eq!(pruned.removed, [(Kind::Environment, other.key)]);
@@ -232,8 +227,7 @@ fn what_a_running_program_uses_is_not_pruned() {
     let again = || get(&scratch.path, &scratch.store, &pins(&scratch.path, 0..2)).unwrap();
     let (plain, used) = (again(), again());
     assert!(!plain.is_compiled() && used.is_compiled());
-    let kinds = [Kind::Wheel, Kind::Bytecode];
-    let pruned = scratch.store.prune(&kinds, Duration::ZERO, false).unwrap();
+    let pruned = remove_unused(&scratch.store, &[Kind::Wheel, Kind::Bytecode]);
     assert_eq!(pruned.removed.len(), 4 + 2);
     check(&plain, 2);
     check(&used, 2);
@@ -250,10 +244,7 @@ fn pruned_while_it_is_built() {
     // Everything but what is in use, all the time.
     let mut running = true;
     while running {
-        scratch
-            .store
-            .prune(&[Kind::Wheel, Kind::Bytecode], Duration::ZERO, false)
-            .unwrap();
+        remove_unused(&scratch.store, &[Kind::Wheel, Kind::Bytecode]);
         running = children
             .iter_mut()
             .any(|child| child.0.try_wait().unwrap().is_none());
@@ -334,7 +325,7 @@ pub fn on_full_disk(folder: &Utf8Path) {
     for _ in 0..2 {
         assert!(!get(folder, &store, &local("half")).unwrap().is_compiled());
     }
-    store.clear().unwrap();
+    pyw::package::prune::clear(&store).unwrap();
     get(folder, &store, &local("small")).unwrap();
 }
 
