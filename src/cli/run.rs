@@ -29,7 +29,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     progress::init(split.verbosity(&options));
     let context = Context::load(partial(&options)?)?;
     let request = request(split, &options, &context)?;
-    let interpreter = context.interpreter(&context.wanted()?)?;
+    let interpreter = context.interpreter(&context.wanted(options.platform()?)?)?;
     let (runtime, plan, needs) = choose(&context, &request, &interpreter, &options)?;
     interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
     if options.dry_run {
@@ -85,6 +85,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
         network: Network::None,
         limits: Limits::default(),
         terminals: Terminals::default(),
+        javascript: false,
         scratch: None,
     };
     let plan = context.plan(&sandbox, runtime, &module, 0, false)?;
@@ -128,13 +129,14 @@ fn choose(
         keep_root(&mut sandbox, &context.store)?;
     }
     let mut first_error = None;
-    for runtime in context.candidates()? {
+    for runtime in context.candidates(interpreter.info.system())? {
         let module =
             interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
         let memory = interpreter.info.module_memory;
         match context.plan(&sandbox, &runtime, &module, memory, accept_writable) {
             Ok(plan) => {
                 let mut needs = vec![plan.program.clone(), module, interpreter.folder.clone()];
+                needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
                 return Ok((runtime, plan, needs));
             }
@@ -273,6 +275,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             stderr: std::io::stderr().is_terminal(),
         },
         private_tmp: !options.no_tmp,
+        javascript: options.js,
         caller_cwd: current_folder()?,
         home: context.home.clone(),
     })

@@ -138,9 +138,20 @@ def compile_list(file):
             compile_one(source, path, output)
 
 
+def platform_tags():
+    """The platform's own tag, and others whose wheels fit. PEP 783 has a tag for an ABI of Emscripten
+    builds, which many versions of Emscripten share."""
+    import sysconfig
+
+    own = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    abi = sysconfig.get_config_var("PYEMSCRIPTEN_PLATFORM_VERSION")
+    return ["pyemscripten_%s_wasm32" % abi, own] if abi else [own]
+
+
 def describe(file):
     import json
     import platform
+    import site
     import sysconfig
 
     info = sys.implementation.version
@@ -152,6 +163,7 @@ def describe(file):
     paths = {}
     for key, path in sysconfig.get_paths(vars={"base": "", "platbase": ""}).items():
         paths[key] = path.lstrip("/") or "."
+    own, *aliases = platform_tags()
     told = {
         "version": full,
         "banner": sys.version,
@@ -169,7 +181,9 @@ def describe(file):
             "python_version": "%d.%d" % (major, minor),
             "sys_platform": sys.platform,
         },
-        "platform": sysconfig.get_platform().replace("-", "_").replace(".", "_"),
+        "platform": own,
+        "aliases": aliases,
+        "site": site.getsitepackages()[0],
         "soabi": sysconfig.get_config_var("SOABI") or "",
         "paths": paths,
         "builtin_modules": sorted(sys.builtin_module_names),
