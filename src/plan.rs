@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
-use crate::runtime::template::{Template, fill_all};
 use crate::runtime::descriptor::Isolation;
+use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
 use crate::sandbox::{Access, Mount, Network, Purpose, Sandbox, Scratch};
@@ -753,7 +753,8 @@ impl Planner<'_> {
         if let Some(script) = &runtime.host_script {
             out.read.push(script.clone());
             // What loads the module lies beside it.
-            out.read.extend(self.context.module.parent().map(Utf8Path::to_owned));
+            out.read
+                .extend(self.context.module.parent().map(Utf8Path::to_owned));
         }
         for mount in mounts {
             match mount.access {

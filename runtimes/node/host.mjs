@@ -494,6 +494,19 @@ function instantiate(imports, done) {
   return {};
 }
 
+/** Has Pyodide set up its own modules, `js`, `pyodide_js` and `pyodide`. */
+function grantJavaScript(api) {
+  api.finalizeBootstrap();
+  // pyw's library has an empty module of that name.
+  const [failed, said] = api.rawRun(`
+import sys
+from _pyodide._importhook import jsfinder
+sys.modules["js"] = jsfinder.jsproxies["js"]
+del sys, jsfinder
+`);
+  if (failed) throw new Error(said);
+}
+
 async function main() {
   const { default: create } = await import(pathToFileURL(path.join(folder, "python.mjs")).href);
   const config = { jsglobals: sandbox.js ? globalThis : Object.create(null), env: {}, args: [], indexURL: `${folder}/` };
@@ -515,6 +528,7 @@ async function main() {
     },
     instantiateWasm: instantiate,
   });
+  if (sandbox.js) grantJavaScript(module.API);
   const code = module._run_main();
   return module._Py_FinalizeEx() < 0 ? 120 : code;
 }

@@ -272,21 +272,17 @@ impl Context {
         let catalog = interpreter::catalog::entries()?;
         let installed = Interpreter::installed(&self.store);
         let importer = self.guest();
-        let found =
-            match interpreter::choose::choose(wanted, &installed, &catalog)? {
-                Choice::Installed(found) => found.clone(),
-                Choice::Catalog(entry) => interpreter::convert::from_catalog(
-                    entry,
-                    &self.store,
-                    &self.fetcher,
-                    &importer,
-                )?,
-                Choice::Path(path) => {
-                    // Without the `.` of `./python.wasm`, which would stand in messages.
-                    let path: Utf8PathBuf = self.cwd.join(path).components().collect();
-                    interpreter::convert::from_path(&path, &self.store, &importer)?
-                }
-            };
+        let found = match interpreter::choose::choose(wanted, &installed, &catalog)? {
+            Choice::Installed(found) => found.clone(),
+            Choice::Catalog(entry) => {
+                interpreter::convert::from_catalog(entry, &self.store, &self.fetcher, &importer)?
+            }
+            Choice::Path(path) => {
+                // Without the `.` of `./python.wasm`, which would stand in messages.
+                let path: Utf8PathBuf = self.cwd.join(path).components().collect();
+                interpreter::convert::from_path(&path, &self.store, &importer)?
+            }
+        };
         // What a path or a name leads to is known only now.
         match wanted {
             Wanted::On(platform, _) if found.info.system() != *platform => {
@@ -389,9 +385,7 @@ impl Importer<'_> {
             Platform::Wasi => &self.runtimes[0],
             Platform::Emscripten => &self.runtimes[1],
         };
-        slot.get_or_init(choose)
-            .as_ref()
-            .map_err(Clone::clone)
+        slot.get_or_init(choose).as_ref().map_err(Clone::clone)
     }
 }
 

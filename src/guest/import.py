@@ -86,6 +86,11 @@ def write(path, code):
         out.write(_code_to_hash_pyc(code, bytes(8), False))
 
 
+# What Pyodide's own start would make of `import js`, where no JavaScript was granted: packages that
+# look for a browser there find none. pyw's host script takes its place where it was.
+NO_JAVASCRIPT = '"""The JavaScript side, which this program was not given."""\n'
+
+
 def hook(folder, file):
     with open(file, "rb") as source:
         # Without a source beside it, this file is found whatever -O or PYTHONPYCACHEPREFIX say.
@@ -93,6 +98,9 @@ def hook(folder, file):
     write(os.path.join(folder, "_pyw_start.pyc"), code)
     append(folder, "encodings/__init__.py", HOOK)
     append(folder, "asyncio/selector_events.py", LOOP)
+    if sys.platform == "emscripten":
+        with open(os.path.join(folder, "js.py"), "w", encoding="utf-8") as out:
+            out.write(NO_JAVASCRIPT)
 
 
 def modules(folder):

@@ -155,23 +155,18 @@ fn find<'a>(
             let default = known().find(|e| e.default);
             default.or_else(|| known().next()).map(of_entry)
         }
-        Wanted::Name(name) => known()
-            .find(|e| e.name == *name)
-            .map(of_entry)
-            .or_else(|| {
-                installed_here
-                    .find(|i| i.key.starts_with(name.as_str()))
-                    .map(Choice::Installed)
-            }),
+        Wanted::Name(name) => known().find(|e| e.name == *name).map(of_entry).or_else(|| {
+            installed_here
+                .find(|i| i.key.starts_with(name.as_str()))
+                .map(Choice::Installed)
+        }),
         Wanted::Version(specifiers) => installed_here
             .find(|i| Version::from_str(&i.info.version).is_ok_and(|v| specifiers.contains(&v)))
             .map(Choice::Installed)
             .or_else(|| {
                 let fits = |e: &&Entry| specifiers.contains(&e.version);
                 let default = known().filter(fits).find(|e| e.default);
-                default
-                    .or_else(|| known().find(fits))
-                    .map(Choice::Catalog)
+                default.or_else(|| known().find(fits)).map(Choice::Catalog)
             }),
     }
 }

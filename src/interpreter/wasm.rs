@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use super::platform::Platform;
+use serde::{Deserialize, Serialize};
 use wasmparser::{
     BlockType, CompositeInnerType, ElementItems, FuncValidatorAllocations, MemoryType, Parser,
     Payload, TypeRef, ValidPayload, Validator, VisitOperator, VisitSimdOperator, WasmFeatures,

@@ -130,10 +130,15 @@ fn entry(
         (None, _, _) => None,
         (Some(_), Some(script), _) => Some(HostScript::Embedded(script)),
         (Some(name), None, file) => {
-            let folder = file.as_deref().map(Utf8Path::new).and_then(Utf8Path::parent);
+            let folder = file
+                .as_deref()
+                .map(Utf8Path::new)
+                .and_then(Utf8Path::parent);
             let path = folder.unwrap_or(Utf8Path::new(".")).join(&name);
             if !path.is_file() {
-                return Err(wrong(format!("`host-script = \"{name}\"`: there is no `{path}`")));
+                return Err(wrong(format!(
+                    "`host-script = \"{name}\"`: there is no `{path}`"
+                )));
             }
             Some(HostScript::File(path))
         }
