@@ -2,9 +2,10 @@
 //! and an interpreter ready.
 
 use std::ffi::OsString;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pep440_rs::Version;
 
 use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice};
 use crate::error::Error;
@@ -12,6 +13,8 @@ use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
 use crate::interpreter::{self, Interpreter, InterpreterError, Platform};
 use crate::launch;
+use crate::package::brief::PythonWanted;
+use crate::package::{Brief, PackageError};
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
 use crate::runtime::catalog::{Catalog, default_for};
@@ -26,7 +29,7 @@ pub struct Context {
     pub config: Config,
     pub store: Store,
     pub catalog: Catalog,
-    pub fetcher: Fetcher,
+    pub fetcher: Arc<Fetcher>,
     pub fence: Fence,
     /// Where pyw was started.
     pub cwd: Utf8PathBuf,
@@ -54,6 +57,12 @@ pub fn current_folder() -> Result<Utf8PathBuf, RequestError> {
     Utf8PathBuf::from_path_buf(cwd).map_err(|path| RequestError::NotUtf8 {
         what: path.display().to_string(),
     })
+}
+
+/// Who asks for versions of Python.
+fn origins(wanted: &[PythonWanted]) -> String {
+    let all: Vec<&str> = wanted.iter().map(|w| w.origin.as_str()).collect();
+    all.join(" and ")
 }
 
 /// The path without links, where it exists.
@@ -89,7 +98,7 @@ impl Context {
             .as_ref()
             .map(|dir| dir.join("runtimes"));
         let store = Store::at(root);
-        let fetcher = Fetcher::new(config.offline.value).with_store(&store);
+        let fetcher = Arc::new(Fetcher::new(config.offline.value).with_store(&store));
         let own = [Some(store.root().to_owned()), places.user_config_dir];
         Ok(Self {
             own: own.into_iter().flatten().map(real).collect(),
@@ -296,16 +305,12 @@ impl Context {
         }
     }
 
-    /// What `--python` or the configuration wants. Where neither that nor `--platform` says for
-    /// which platform, it is that of the runtime which was named, or WASI.
+    /// The same for one platform. Where neither it nor `--platform` says which, it is that of the
+    /// runtime which was named, or WASI.
     ///
     /// # Errors
-    /// It is neither a version nor a name nor a path; a runtime is named that does not exist.
-    pub fn wanted(&self, platform: Option<Platform>) -> Result<Wanted, Error> {
-        let wanted = match &self.config.python.value {
-            None => Wanted::Default,
-            Some(text) => Wanted::parse(text)?,
-        };
+    /// The two contradict each other; a runtime is named that does not exist.
+    fn on(&self, wanted: Wanted, platform: Option<Platform>) -> Result<Wanted, Error> {
         match platform {
             Some(platform) => match &wanted {
                 Wanted::On(other, _) if *other != platform => Err(Error::usage(format!(
@@ -322,6 +327,54 @@ impl Context {
             }
             None => Ok(wanted),
         }
+    }
+
+    /// The interpreter for what a script or project asks for: the one that `--python` or the
+    /// configuration names, which must then do for everybody, or one that does.
+    ///
+    /// # Errors
+    /// As [`Self::interpreter`]; the one that was named is of the wrong version.
+    pub fn interpreter_for(
+        &self,
+        brief: &Brief,
+        platform: Option<Platform>,
+    ) -> Result<Interpreter, Error> {
+        let setting = &self.config.python;
+        let Some(text) = &setting.value else {
+            let wanted = match brief.python.as_slice() {
+                [] => Wanted::Default,
+                all => Wanted::Fitting {
+                    versions: all
+                        .iter()
+                        .flat_map(|w| w.versions.iter().cloned())
+                        .collect(),
+                    origin: origins(all),
+                },
+            };
+            return self.interpreter(&self.on(wanted, platform)?);
+        };
+        let found = self.interpreter(&self.on(Wanted::parse(text)?, platform)?)?;
+        let version: Option<Version> = found.info.version.parse().ok();
+        let unmet: Vec<PythonWanted> = brief
+            .python
+            .iter()
+            .filter(|wanted| {
+                version
+                    .as_ref()
+                    .is_some_and(|v| !wanted.versions.contains(v))
+            })
+            .cloned()
+            .collect();
+        if unmet.is_empty() {
+            return Ok(found);
+        }
+        let versions: Vec<String> = unmet.iter().map(|w| w.versions.to_string()).collect();
+        Err(PackageError::Python {
+            wanted: format!("{} needs Python {}", origins(&unmet), versions.join(", ")),
+            python: format!("`{text}` ({})", setting.origin),
+            version: found.info.version,
+        }
+        .into())
     }
 
     /// Plans a sandbox on a runtime.

@@ -17,6 +17,13 @@ pub enum Wanted {
     Default,
     /// Any build whose version fits.
     Version(VersionSpecifiers),
+    /// The default one if that will do, else any whose version fits.
+    Fitting {
+        /// The versions that will do.
+        versions: VersionSpecifiers,
+        /// Who says so, as `app.py`.
+        origin: String,
+    },
     /// A catalog entry or installed interpreter by name.
     Name(String),
     /// A `.wasm`, a folder, a zip or a `.pybi`.
@@ -88,7 +95,10 @@ impl Wanted {
     /// Whether any build of that version would do, whatever its platform.
     #[must_use]
     pub fn leaves_platform_open(&self) -> bool {
-        matches!(self, Self::Default | Self::Version(_))
+        matches!(
+            self,
+            Self::Default | Self::Version(_) | Self::Fitting { .. }
+        )
     }
 }
 
@@ -97,6 +107,7 @@ impl std::fmt::Display for Wanted {
         match self {
             Self::Default => f.write_str("the default"),
             Self::Version(specifiers) => write!(f, "{specifiers}"),
+            Self::Fitting { versions, origin } => write!(f, "{versions} ({origin})"),
             Self::Name(name) => f.write_str(name),
             Self::Path(path) => write!(f, "{path}"),
             Self::On(platform, wanted) => write!(f, "{wanted} for {platform}"),
@@ -145,9 +156,21 @@ fn find<'a>(
             None => Choice::Catalog(entry),
         }
     };
-    let fits = |own: Platform| platform.is_none_or(|platform| platform == own);
-    let mut installed_here = installed.iter().filter(|i| fits(i.info.system()));
-    let known = || catalog.iter().filter(|e| fits(e.system()));
+    let fits = move |own: Platform| platform.is_none_or(|platform| platform == own);
+    let here = || installed.iter().filter(move |i| fits(i.info.system()));
+    let known = || catalog.iter().filter(move |e| fits(e.system()));
+    // The newest that is installed, else the one of the catalog.
+    let by_version = |versions: &VersionSpecifiers| {
+        let is_one = |found: &&Interpreter| {
+            Version::from_str(&found.info.version).is_ok_and(|v| versions.contains(&v))
+        };
+        if let Some(found) = here().find(is_one) {
+            return Some(Choice::Installed(found));
+        }
+        let fits = |entry: &&Entry| versions.contains(&entry.version);
+        let default = known().filter(fits).find(|entry| entry.default);
+        default.or_else(|| known().find(fits)).map(Choice::Catalog)
+    };
     match wanted {
         Wanted::On(platform, wanted) => find(wanted, Some(*platform), installed, catalog),
         Wanted::Path(path) => Some(Choice::Path(path)),
@@ -156,18 +179,15 @@ fn find<'a>(
             default.or_else(|| known().next()).map(of_entry)
         }
         Wanted::Name(name) => known().find(|e| e.name == *name).map(of_entry).or_else(|| {
-            installed_here
+            here()
                 .find(|i| i.key.starts_with(name.as_str()))
                 .map(Choice::Installed)
         }),
-        Wanted::Version(specifiers) => installed_here
-            .find(|i| Version::from_str(&i.info.version).is_ok_and(|v| specifiers.contains(&v)))
-            .map(Choice::Installed)
-            .or_else(|| {
-                let fits = |e: &&Entry| specifiers.contains(&e.version);
-                let default = known().filter(fits).find(|e| e.default);
-                default.or_else(|| known().find(fits)).map(Choice::Catalog)
-            }),
+        Wanted::Version(specifiers) => by_version(specifiers),
+        Wanted::Fitting { versions, .. } => known()
+            .find(|entry| entry.default && versions.contains(&entry.version))
+            .map(of_entry)
+            .or_else(|| by_version(versions)),
     }
 }
 

@@ -118,7 +118,11 @@ impl Batch<'_> {
         write(&scripts.join("import.py"), crate::guest::IMPORT.as_bytes())?;
         let shards = self.shards(self.modules(wanted));
         let total: usize = shards.iter().map(Vec::len).sum();
-        let bar = Progress::steps("byte-compiling packages", total as u64);
+        let what = match wanted.len() {
+            1 => "byte-compiling 1 package, once".to_owned(),
+            many => format!("byte-compiling {many} packages, once"),
+        };
+        let bar = Progress::steps(&what, total as u64);
         std::thread::scope(|scope| {
             let workers: Vec<_> = shards
                 .iter()

@@ -135,6 +135,14 @@ impl Index {
             .filter(|file| could_be(&file.filename, name))
             .cloned()
             .collect();
+        if filter.hashes.contains_key(name) {
+            // Of a file on this machine nobody else tells it.
+            for file in &mut files {
+                if let (Link::Path(path), None) = (&file.link, file.sha256) {
+                    file.sha256 = Some(Sha256::of_file(path)?);
+                }
+            }
+        }
         let mut label = String::new();
         for index in inner.settings.indexes() {
             let url = join(&index.value, &format!("{name}/"))?;

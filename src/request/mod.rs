@@ -38,6 +38,8 @@ pub struct Request {
     pub python_options: Vec<String>,
     pub args: Vec<String>,
     pub mounts: Vec<MountSpec>,
+    /// Folders of importable modules that the program is to see, read-only.
+    pub roots: Vec<Utf8PathBuf>,
     /// The guest's environment, complete.
     pub env: BTreeMap<String, String>,
     /// `--cwd`, a guest path.

@@ -1,13 +1,19 @@
 //! A plan as `--dry-run` shows it: shell commands that can be pasted, and who enforces what.
 
 use crate::interpreter::Interpreter;
+use crate::package::environment::Environment;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
 use crate::sandbox::Access;
 use crate::ui::table;
 
 /// Prints the plan for people.
-pub fn print(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) {
+pub fn print(
+    plan: &Plan,
+    runtime: &Runtime,
+    interpreter: &Interpreter,
+    environment: Option<&Environment>,
+) {
     anstream::println!(
         "# {} ({}, from {}), CPython {} ({})",
         runtime.label(),
@@ -16,6 +22,14 @@ pub fn print(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) {
         interpreter.info.version,
         interpreter.key,
     );
+    if let Some(environment) = environment {
+        let packages = &environment.info.packages;
+        let all: Vec<String> = packages
+            .iter()
+            .map(|package| format!("{} {}", package.name, package.version))
+            .collect();
+        anstream::println!("# packages: {}", all.join(", "));
+    }
     for line in script(plan) {
         anstream::println!("{line}");
     }
@@ -34,11 +48,17 @@ pub fn print(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) {
 
 /// The plan for tools.
 #[must_use]
-pub fn json(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) -> serde_json::Value {
+pub fn json(
+    plan: &Plan,
+    runtime: &Runtime,
+    interpreter: &Interpreter,
+    environment: Option<&Environment>,
+) -> serde_json::Value {
     serde_json::json!({
         "plan": plan,
         "found": runtime.found.to_string(),
         "interpreter": { "name": interpreter.key, "version": interpreter.info.version },
+        "packages": environment.map(|environment| &environment.info.packages),
         "shell": script(plan),
     })
 }

@@ -2,12 +2,15 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use pyw::error::Code;
+use pyw::interpreter::Interpreter;
 use pyw::package::environment::{self, Contents, Environment, EnvironmentError};
 use pyw::package::wheel::{self, WheelRef};
 use pyw::store::Kind;
+use pyw::store::usage::Use;
 
 use crate::archive::Made;
 use crate::guest::{Pretended, interpreter};
@@ -20,7 +23,9 @@ fn build_with(
 ) -> Result<Environment, EnvironmentError> {
     let interpreter = interpreter(&scratch.path, "cpython");
     let contents = Contents { wheels, roots: &[] };
-    environment::build(contents, &interpreter, &scratch.store, &offline(), guest)
+    let store = &scratch.store;
+    environment::provide_compiled(contents, &interpreter, store, &offline(), guest)
+        .map(|(environment, _)| environment)
 }
 
 fn build(scratch: &Scratch, made: &[Made]) -> Result<Environment, EnvironmentError> {
@@ -151,28 +156,103 @@ fn the_same_wheels_are_the_same_environment() {
     let again = build_with(&scratch, &[two.clone(), one.clone(), one.clone()], &guest).unwrap();
     assert_eq!(first, again);
     assert_eq!(guest.starts.load(Ordering::Relaxed), 1, "both in one start");
-    let interpreter = interpreter(&scratch.path, "cpython");
-    let contents = |roots| Contents {
-        wheels: std::slice::from_ref(&one),
-        roots,
-    };
-    let find = |c| environment::find(c, &interpreter, &scratch.store).unwrap();
-    assert_eq!(find(contents(&[])), None);
     let part = build_with(&scratch, std::slice::from_ref(&one), &guest).unwrap();
-    assert_eq!(find(contents(&[])), Some(part.clone()));
     assert_ne!(part.key, first.key);
+    let provide = |interpreter: &Interpreter, roots, guest: &Pretended| {
+        let contents = Contents {
+            wheels: std::slice::from_ref(&one),
+            roots,
+        };
+        environment::provide(contents, interpreter, &scratch.store, &offline(), guest)
+            .unwrap()
+            .0
+    };
+    let own = interpreter(&scratch.path, "cpython");
+    assert_eq!(
+        provide(&own, &[], &guest),
+        part,
+        "the compiled one, at once"
+    );
     let source = ["/src".to_owned()];
-    assert_eq!(find(contents(&source)), None);
+    let with_source = provide(&own, &source, &guest);
+    assert!(
+        !with_source
+            .key
+            .contains(part.key.trim_end_matches("-compiled"))
+    );
     assert_eq!(guest.starts.load(Ordering::Relaxed), 1, "compiled once");
     // Another interpreter compiles for itself.
-    let other = crate::guest::interpreter(&scratch.path, "other");
+    let other = interpreter(&scratch.path, "other");
     let guest = Pretended::default();
-    let environment =
-        environment::build(contents(&[]), &other, &scratch.store, &offline(), &guest).unwrap();
-    assert_ne!(environment.key, part.key);
+    let plain = provide(&other, &[], &guest);
+    let compiled = provide(&other, &[], &guest);
+    assert!(!plain.is_compiled() && compiled.is_compiled());
+    assert_ne!(compiled.key, part.key);
     assert_eq!(guest.starts.load(Ordering::Relaxed), 1);
     assert_eq!(scratch.store.list(Kind::Wheel).unwrap().len(), 2);
     assert_eq!(scratch.store.list(Kind::Bytecode).unwrap().len(), 3);
+}
+
+fn provide(scratch: &Scratch, wheels: &[WheelRef], guest: &Pretended) -> (Environment, Use) {
+    let interpreter = interpreter(&scratch.path, "cpython");
+    let contents = Contents { wheels, roots: &[] };
+    let store = &scratch.store;
+    environment::provide(contents, &interpreter, store, &offline(), guest).unwrap()
+}
+
+#[test]
+fn bytecode_is_made_at_the_second_use() {
+    let scratch = Scratch::new();
+    let pins = [Made::new("one", "1")
+        .with("one.py", "x = 1\n")
+        .pin(&scratch.path)];
+    let guest = Pretended::default();
+    let (plain, held) = provide(&scratch, &pins, &guest);
+    assert!(!plain.is_compiled() && !plain.site_packages().join("__pycache__").exists());
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 0);
+    assert_eq!(scratch.store.list(Kind::Bytecode).unwrap(), []);
+    let (compiled, held_too) = provide(&scratch, &pins, &guest);
+    assert!(compiled.is_compiled());
+    assert_eq!(compiled.info, plain.info);
+    let pyc = "__pycache__/one.cpython-312.pyc";
+    assert!(compiled.site_packages().join(pyc).is_file());
+    assert_eq!(provide(&scratch, &pins, &guest).0, compiled);
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 1);
+    // Both are held, from before the caller knew of them.
+    let prune = || {
+        let kinds = [Kind::Environment];
+        let pruned = scratch.store.prune(&kinds, Duration::ZERO, false);
+        pruned.unwrap().removed.len()
+    };
+    assert_eq!(prune(), 0);
+    drop((held, held_too));
+    assert_eq!(prune(), 2);
+}
+
+#[test]
+fn what_cannot_be_compiled_runs_without_bytecode() {
+    let scratch = Scratch::new();
+    let made = Made::new("one", "1").with("one.py", "").with("two.py", "");
+    let pins = [made.pin(&scratch.path)];
+    let guest = Pretended {
+        dies_at: Some(".py".into()),
+        ..Pretended::default()
+    };
+    let plain = provide(&scratch, &pins, &guest).0;
+    for _ in 0..2 {
+        assert_eq!(provide(&scratch, &pins, &guest).0, plain);
+    }
+    assert_ne!(guest.starts.load(Ordering::Relaxed), 0, "it was tried");
+    // Nothing is fetched or unpacked for the sake of bytecode.
+    let guest = Pretended::default();
+    let wheels = [Kind::Wheel];
+    scratch.store.prune(&wheels, Duration::ZERO, false).unwrap();
+    assert_eq!(provide(&scratch, &pins, &guest).0, plain);
+    assert_eq!(scratch.store.list(Kind::Wheel).unwrap(), []);
+    // Where there is nothing to compile there is nothing to make.
+    provide(&scratch, &[], &guest);
+    assert!(!provide(&scratch, &[], &guest).0.is_compiled());
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -306,8 +386,9 @@ fn sources_of_a_project_are_importable() {
     };
     let interpreter = interpreter(&scratch.path, "cpython");
     let guest = Pretended::default();
-    let environment =
-        environment::build(contents, &interpreter, &scratch.store, &offline(), &guest).unwrap();
+    let store = &scratch.store;
+    let (environment, _) =
+        environment::provide(contents, &interpreter, store, &offline(), &guest).unwrap();
     let file = environment.site_packages().join("_pyw_project.pth");
     assert_eq!(
         std::fs::read_to_string(file).unwrap(),

@@ -96,6 +96,7 @@ fn child() {
         "build" => processes::build(&folder),
         "hold" => processes::hold(&folder),
         "run" => real::run(&folder),
+        "read-only" => processes::on_read_only(&folder),
         "full-disk" => processes::on_full_disk(&folder),
         other => panic!("unknown task {other}"),
     }

@@ -188,7 +188,7 @@ fn ready() -> &'static Ready {
             wheels: &wheels,
             roots: &[],
         };
-        let environment = environment::build(
+        let (environment, _) = environment::provide_compiled(
             contents,
             &interpreter,
             &context.store,
@@ -248,6 +248,7 @@ pub fn run(folder: &Utf8Path) {
         program,
         python_options,
         args: owned(args),
+        roots: Vec::new(),
         mounts: Vec::new(),
         env: BTreeMap::from([("COLUMNS".to_owned(), "60".to_owned())]),
         cwd: None,
