@@ -12,8 +12,9 @@
 //! table is printed, and written to `target/bench/packages.md`.
 //!
 //! *Cold* is with nothing cached: resolve, download, unpack, link. *Warm* is with everything
-//! cached: resolve again and link a new environment. *Bytecode* is what the second run of a program
-//! pays once: byte-compiling the same packages, for which pyw alone is measured.
+//! cached: resolve again, asking the index whether its pages are still right, and link a new
+//! environment. *Offline* is the same with the network forbidden. *Bytecode* is what the second run
+//! of a program pays once: byte-compiling the same packages, for which pyw alone is measured.
 
 #[path = "../tests/support/python.rs"]
 mod python;
@@ -33,7 +34,7 @@ use pyw::package::environment::{self, Contents, Environment};
 use pyw::package::resolution::{Asked, ResolveRequest};
 use pyw::package::wheel::WheelRef;
 use pyw::package::{Index, Requirement, resolve};
-use pyw::sandbox::Mount;
+use pyw::sandbox::{Mount, Network};
 use pyw::store::indexes::{IndexArguments, IndexSettings};
 use pyw::store::{Fetcher, Kind, Store};
 use pyw::ui::progress::{self, Verbosity};
@@ -99,7 +100,7 @@ impl Options {
                 .filter(|word| all.contains(&word.as_str()));
             named.clone().next().is_none() || named.any(|word| word == this)
         };
-        chosen(&["cold", "warm", "bytecode"], case) && chosen(&SETS, set)
+        chosen(&["cold", "warm", "offline", "bytecode"], case) && chosen(&SETS, set)
     }
 }
 
@@ -135,8 +136,10 @@ fn measure_all() -> Result<()> {
         if options.wants("cold", set) {
             report.add(bench.cold(set, options.rounds.unwrap_or(7))?);
         }
-        if options.wants("warm", set) {
-            report.add(bench.warm(set, options.rounds.unwrap_or(15))?);
+        for (case, network) in [("warm", Network::Host), ("offline", Network::None)] {
+            if options.wants(case, set) {
+                report.add(bench.filled(case, set, options.rounds.unwrap_or(15), network)?);
+            }
         }
         if options.wants("bytecode", set) {
             report.add(bench.bytecode(set, options.rounds.unwrap_or(3))?);
@@ -239,11 +242,15 @@ impl Bench {
             let home = self.scratch.join(format!("cold-{set}-{round}"));
             let took = match tool {
                 Tool::Pyw => {
-                    let (took, count) = self.pyw(set, &home.join("store"), round)?;
+                    let store = home.join("store");
+                    let (took, count) = self.pyw(set, &store, round, Network::Host)?;
                     packages = count;
                     took
                 }
-                Tool::Uv => self.uv(set, &home.join("cache"), &home.join("target"))?,
+                Tool::Uv => {
+                    let (cache, target) = (home.join("cache"), home.join("target"));
+                    self.uv(set, &cache, &target, Network::Host)?
+                }
             };
             remove(&home)?;
             Ok(took)
@@ -258,19 +265,26 @@ impl Bench {
         })
     }
 
-    fn warm(&self, set: &'static str, rounds: usize) -> Result<Row> {
-        let home = self.scratch.join(format!("warm-{set}"));
+    /// With filled caches.
+    fn filled(
+        &self,
+        case: &'static str,
+        set: &'static str,
+        rounds: usize,
+        network: Network,
+    ) -> Result<Row> {
+        let home = self.scratch.join(format!("{case}-{set}"));
         let (store, cache) = (home.join("store"), home.join("cache"));
         let target = |round: usize| home.join(format!("target-{round}"));
-        let (_, packages) = self.pyw(set, &store, rounds)?;
-        self.uv(set, &cache, &target(rounds))?;
+        let (_, packages) = self.pyw(set, &store, rounds, Network::Host)?;
+        self.uv(set, &cache, &target(rounds), Network::Host)?;
         let (pyw, uv) = paired(rounds, |tool, round| match tool {
-            Tool::Pyw => self.pyw(set, &store, round).map(|(took, _)| took),
-            Tool::Uv => self.uv(set, &cache, &target(round)),
+            Tool::Pyw => self.pyw(set, &store, round, network).map(|(took, _)| took),
+            Tool::Uv => self.uv(set, &cache, &target(round), network),
         })?;
         remove(&home)?;
         Ok(Row {
-            case: "warm",
+            case,
             set,
             packages,
             pyw,
@@ -281,25 +295,43 @@ impl Bench {
 
     /// pyw in a process of its own, and how many packages that came to. `round` makes the
     /// environment a new one.
-    fn pyw(&self, set: &str, store: &Utf8Path, round: usize) -> Result<(Duration, usize)> {
+    fn pyw(
+        &self,
+        set: &str,
+        store: &Utf8Path,
+        round: usize,
+        network: Network,
+    ) -> Result<(Duration, usize)> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command
             .env("PYW_BENCH_INSTALL", set)
             .env("PYW_BENCH_STORE", store)
             .env("PYW_BENCH_ROUND", round.to_string());
+        if network == Network::None {
+            command.env("PYW_BENCH_OFFLINE", "1");
+        }
         let (took, told) = run(command)?;
         let count = told.trim().parse();
         Ok((took, count.map_err(|_| format!("pyw told {told:?}"))?))
     }
 
-    fn uv(&self, set: &str, cache: &Utf8Path, target: &Utf8Path) -> Result<Duration> {
+    fn uv(
+        &self,
+        set: &str,
+        cache: &Utf8Path,
+        target: &Utf8Path,
+        network: Network,
+    ) -> Result<Duration> {
         let mut command = Command::new(&self.uv);
         command
             .args(["pip", "install", "--quiet", "--no-config", "--no-progress"])
             .args(["--target", target.as_str(), "--cache-dir", cache.as_str()])
             .args(["--python-version", PYTHON, "--python-platform", PLATFORM])
             .args(["--only-binary", ":all:", "-r", list(set).as_str()]);
+        if network == Network::None {
+            command.arg("--offline");
+        }
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("UV_") && (name.contains("INDEX") || name.contains("LINKS")) {
@@ -329,12 +361,12 @@ impl Bench {
             .interpreter(&Wanted::Default)
             .map_err(|error| error.to_string())?;
         let store = Store::at(self.scratch.join(format!("bytecode-{set}")));
-        let wheels = pins(set, &store, &interpreter)?;
+        let fetcher = Arc::new(Fetcher::new(false).with_store(&store));
+        let wheels = pins(set, &store, &interpreter, &fetcher)?;
         let contents = Contents {
             wheels: &wheels,
             roots: &[],
         };
-        let fetcher = Fetcher::new(false).with_store(&store);
         let (mut times, mut modules) = (Vec::new(), 0);
         for _ in 0..=rounds {
             let mut pruning = store.pruning(false);
@@ -429,8 +461,10 @@ fn install_in_child(set: &str) -> Result<()> {
     let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let store = Store::at(variable("PYW_BENCH_STORE")?);
     let interpreter = python::interpreter(store.root(), "python");
+    let offline = std::env::var_os("PYW_BENCH_OFFLINE").is_some();
     let start = Instant::now();
-    let wheels = pins(set, &store, &interpreter)?;
+    let fetcher = Arc::new(Fetcher::new(offline).with_store(&store));
+    let wheels = pins(set, &store, &interpreter, &fetcher)?;
     let resolved = start.elapsed();
     // Another folder of sources, another environment.
     let roots = [format!("/bench/{}", variable("PYW_BENCH_ROUND")?)];
@@ -438,7 +472,6 @@ fn install_in_child(set: &str) -> Result<()> {
         wheels: &wheels,
         roots: &roots,
     };
-    let fetcher = Fetcher::new(false).with_store(&store);
     let made = environment::provide(contents, &interpreter, &store, &fetcher, &Nobody);
     let (environment, _) = made.map_err(|error| error.to_string())?;
     if environment.info.packages.len() != wheels.len() || environment.is_compiled() {
@@ -455,9 +488,13 @@ fn install_in_child(set: &str) -> Result<()> {
 }
 
 /// Resolves a set.
-fn pins(set: &str, store: &Store, interpreter: &Interpreter) -> Result<Vec<WheelRef>> {
-    let fetcher = Arc::new(Fetcher::new(false).with_store(store));
-    let index = Index::new(settings()?, fetcher, store);
+fn pins(
+    set: &str,
+    store: &Store,
+    interpreter: &Interpreter,
+    fetcher: &Arc<Fetcher>,
+) -> Result<Vec<WheelRef>> {
+    let index = Index::new(settings()?, Arc::clone(fetcher), store);
     let path = list(set);
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let mut request = ResolveRequest::default();
@@ -513,7 +550,9 @@ impl Report {
             "pyw {} and {}, {processors} processors. Milliseconds, median (least–most); a ratio \
              below 1 says that pyw is faster.\n\n\
              What differs: uv resolves for {PLATFORM}, the nearest that it knows to WASI, and \
-             both take wheels only; pyw makes what it writes durable (one sync for all wheels, \
+             both take wheels only; warm, uv asks the \
+             index about pages and metadata, and pyw about pages alone, for it knows metadata by \
+             their digest; pyw makes what it writes durable (one sync for all wheels, \
              one for the environment), checks every file by RECORD and keeps a record of the \
              environment.\n\n\
              | case | asked for | packages | pyw | uv | ratio | |\n\
