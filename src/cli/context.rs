@@ -11,13 +11,13 @@ use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
-use crate::interpreter::{self, Interpreter};
+use crate::interpreter::{self, Interpreter, InterpreterError, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
 use crate::package::{Brief, PackageError};
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
-use crate::runtime::catalog::{Catalog, DEFAULT};
+use crate::runtime::catalog::{Catalog, default_for};
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
 use crate::sandbox::{Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals};
 use crate::store::Store;
@@ -186,6 +186,17 @@ impl Context {
             .collect()
     }
 
+    /// The names of the runtimes for a platform, in the order in which `auto` tries them.
+    fn order_for(&self, platform: Platform) -> Result<Vec<String>, RuntimeError> {
+        let mut names = Vec::new();
+        for name in self.order()? {
+            if self.descriptor(&name)?.platform == platform {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     fn order(&self) -> Result<Vec<String>, RuntimeError> {
         let configured = &self.config.runtimes.value;
         if configured.is_empty() {
@@ -202,18 +213,26 @@ impl Context {
         Ok(configured.clone())
     }
 
-    /// The runtimes that the request allows, ready to run, best first: the named one, or all that
-    /// are found, or the default one, installed.
+    /// The runtimes that the request allows and that run interpreters for this platform, ready to
+    /// run, best first: the named one, or all that are found, or the default one, installed.
     ///
     /// # Errors
-    /// The named one is missing or unusable; none is found and none can be installed.
-    pub fn candidates(&self) -> Result<Vec<Runtime>, Error> {
+    /// The named one is missing, unusable or for another platform; none is found and none can be
+    /// installed.
+    pub fn candidates(&self, platform: Platform) -> Result<Vec<Runtime>, Error> {
         if let RuntimeChoice::Named(name) = &self.config.runtime.value {
+            let descriptor = self.descriptor(name)?;
+            if descriptor.platform != platform {
+                return Err(Error::Runtime(RuntimeError::OtherPlatform {
+                    name: name.clone(),
+                    runs: descriptor.platform,
+                    wanted: platform,
+                }));
+            }
             if let Some(runtime) = self.find(name)? {
                 return Ok(vec![runtime]);
             }
-            let descriptor = self.descriptor(name)?;
-            if name == DEFAULT && install::installable(&descriptor) {
+            if name == default_for(platform) && install::installable(&descriptor) {
                 return Ok(vec![self.install(name)?]);
             }
             return Err(Error::Runtime(RuntimeError::NotFound {
@@ -224,7 +243,7 @@ impl Context {
         }
         let mut found = Vec::new();
         let mut unusable = None;
-        for name in self.order()? {
+        for name in self.order_for(platform)? {
             match self.find(&name) {
                 Ok(Some(runtime)) => found.push(runtime),
                 Ok(None) => {}
@@ -239,7 +258,7 @@ impl Context {
         if !found.is_empty() {
             return Ok(found);
         }
-        match self.install(DEFAULT) {
+        match self.install(default_for(platform)) {
             Ok(runtime) => Ok(vec![runtime]),
             Err(error) => Err(unusable.unwrap_or(error).into()),
         }
@@ -250,7 +269,7 @@ impl Context {
     pub fn guest(&self) -> Importer<'_> {
         Importer {
             context: self,
-            runtime: OnceLock::new(),
+            runtimes: [OnceLock::new(), OnceLock::new()],
         }
     }
 
@@ -262,22 +281,52 @@ impl Context {
         let catalog = interpreter::catalog::entries()?;
         let installed = Interpreter::installed(&self.store);
         let importer = self.guest();
-        Ok(
-            match interpreter::choose::choose(wanted, &installed, &catalog)? {
-                Choice::Installed(found) => found.clone(),
-                Choice::Catalog(entry) => interpreter::convert::from_catalog(
-                    entry,
-                    &self.store,
-                    &self.fetcher,
-                    &importer,
-                )?,
-                Choice::Path(path) => {
-                    // Without the `.` of `./python.wasm`, which would stand in messages.
-                    let path: Utf8PathBuf = self.cwd.join(path).components().collect();
-                    interpreter::convert::from_path(&path, &self.store, &importer)?
-                }
+        let found = match interpreter::choose::choose(wanted, &installed, &catalog)? {
+            Choice::Installed(found) => found.clone(),
+            Choice::Catalog(entry) => {
+                interpreter::convert::from_catalog(entry, &self.store, &self.fetcher, &importer)?
+            }
+            Choice::Path(path) => {
+                // Without the `.` of `./python.wasm`, which would stand in messages.
+                let path: Utf8PathBuf = self.cwd.join(path).components().collect();
+                interpreter::convert::from_path(&path, &self.store, &importer)?
+            }
+        };
+        // What a path or a name leads to is known only now.
+        match wanted {
+            Wanted::On(platform, _) if found.info.system() != *platform => {
+                Err(Error::Interpreter(InterpreterError::OtherPlatform {
+                    name: found.key,
+                    built_for: found.info.system(),
+                    wanted: *platform,
+                }))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// The same for one platform. Where neither it nor `--platform` says which, it is that of the
+    /// runtime which was named, or WASI.
+    ///
+    /// # Errors
+    /// The two contradict each other; a runtime is named that does not exist.
+    fn on(&self, wanted: Wanted, platform: Option<Platform>) -> Result<Wanted, Error> {
+        match platform {
+            Some(platform) => match &wanted {
+                Wanted::On(other, _) if *other != platform => Err(Error::usage(format!(
+                    "--platform {platform} contradicts --python, which asks for {wanted}"
+                ))),
+                _ => Ok(wanted.on(platform)),
             },
-        )
+            None if wanted.leaves_platform_open() => {
+                let platform = match &self.config.runtime.value {
+                    RuntimeChoice::Named(name) => self.descriptor(name)?.platform,
+                    RuntimeChoice::Auto => Platform::default(),
+                };
+                Ok(wanted.on(platform))
+            }
+            None => Ok(wanted),
+        }
     }
 
     /// The interpreter for what a script or project asks for: the one that `--python` or the
@@ -285,10 +334,14 @@ impl Context {
     ///
     /// # Errors
     /// As [`Self::interpreter`]; the one that was named is of the wrong version.
-    pub fn interpreter_for(&self, brief: &Brief) -> Result<Interpreter, Error> {
+    pub fn interpreter_for(
+        &self,
+        brief: &Brief,
+        platform: Option<Platform>,
+    ) -> Result<Interpreter, Error> {
         let setting = &self.config.python;
         let Some(text) = &setting.value else {
-            return self.interpreter(&match brief.python.as_slice() {
+            let wanted = match brief.python.as_slice() {
                 [] => Wanted::Default,
                 all => Wanted::Fitting {
                     versions: all
@@ -297,9 +350,10 @@ impl Context {
                         .collect(),
                     origin: origins(all),
                 },
-            });
+            };
+            return self.interpreter(&self.on(wanted, platform)?);
         };
-        let found = self.interpreter(&Wanted::parse(text)?)?;
+        let found = self.interpreter(&self.on(Wanted::parse(text)?, platform)?)?;
         let version: Option<Version> = found.info.version.parse().ok();
         let unmet: Vec<PythonWanted> = brief
             .python
@@ -358,30 +412,33 @@ impl Context {
 /// Runs modules that are being imported, and Python for pyw's own ends.
 pub struct Importer<'a> {
     context: &'a Context,
-    runtime: OnceLock<Result<Runtime, String>>,
+    /// By platform, in the order of [`Platform::ALL`].
+    runtimes: [OnceLock<Result<Runtime, String>>; 2],
 }
 
 impl Importer<'_> {
     /// The first usable runtime in the order of `auto`, whichever the program itself is to run
     /// on: what comes out is the same, and byte-compiling takes minutes on an interpreting one.
-    fn runtime(&self) -> Result<&Runtime, String> {
+    fn runtime(&self, platform: Platform) -> Result<&Runtime, String> {
         let choose = || {
-            let order = self.context.order().map_err(|e| e.to_string())?;
+            let order = self.context.order_for(platform);
+            let order = order.map_err(|e| e.to_string())?;
             let found = order
                 .iter()
                 .find_map(|name| self.context.find(name).ok().flatten());
             match found {
                 Some(runtime) => Ok(runtime),
                 None => {
-                    let mut all = self.context.candidates().map_err(|e| e.to_string())?;
-                    Ok(all.remove(0))
+                    let name = default_for(platform);
+                    self.context.install(name).map_err(|e| e.to_string())
                 }
             }
         };
-        self.runtime
-            .get_or_init(choose)
-            .as_ref()
-            .map_err(Clone::clone)
+        let slot = match platform {
+            Platform::Wasi => &self.runtimes[0],
+            Platform::Emscripten => &self.runtimes[1],
+        };
+        slot.get_or_init(choose).as_ref().map_err(Clone::clone)
     }
 }
 
@@ -393,7 +450,7 @@ impl Guest for Importer<'_> {
         args: Vec<String>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<(), String> {
-        let runtime = self.runtime()?;
+        let runtime = self.runtime(Platform::of_module(module))?;
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -433,6 +490,7 @@ impl Guest for Importer<'_> {
             network: Network::None,
             limits: Limits::default(),
             terminals: Terminals::default(),
+            javascript: false,
             scratch: Some(scratch),
         };
         // What is imported here was pinned or named by the user, and nothing of it is the

@@ -40,7 +40,7 @@ fn requirements(subject: &Subject, context: &Context) -> Result<String, Error> {
     if brief.is_empty() && brief.lock.is_none() {
         return Err(lock::nothing(context));
     }
-    let interpreter = context.interpreter_for(&brief)?;
+    let interpreter = context.interpreter_for(&brief, None)?;
     let found = blueprint::own_lock(&brief)?;
     let here = context.cwd.join("pylock.toml");
     if let Some((path, found)) = &found {

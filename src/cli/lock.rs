@@ -34,7 +34,7 @@ pub fn execute(
     }
     let context = load(subject, common)?;
     let brief = packages::brief_of_subject(subject, &context)?;
-    let interpreter = context.interpreter_for(&brief)?;
+    let interpreter = context.interpreter_for(&brief, None)?;
     let path = place(&brief, output, &context)?;
     if check {
         return check_lock(&brief, &interpreter, &path);

@@ -3,6 +3,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::error::Error;
+use crate::interpreter::Platform;
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -132,7 +135,7 @@ pub struct Subject {
     no_binary_name = true
 )]
 pub struct RunOptions {
-    /// Runtime to use: auto, wasmtime, wasmedge, wasmer, or one of your own
+    /// Runtime to use: auto, wasmtime, wasmedge, wasmer, node, or one of your own
     #[arg(long, value_name = "NAME", help_heading = "What runs it")]
     pub runtime: Option<String>,
 
@@ -140,6 +143,10 @@ pub struct RunOptions {
     /// path of a .wasm, a folder, a release zip or a .pybi
     #[arg(long, value_name = "WHICH", help_heading = "What runs it")]
     pub python: Option<String>,
+
+    /// What the interpreter was built for: wasi or emscripten
+    #[arg(long, value_name = "NAME", help_heading = "What runs it")]
+    pub platform: Option<String>,
 
     /// Download nothing
     #[arg(long, help_heading = "What runs it")]
@@ -184,6 +191,11 @@ pub struct RunOptions {
     /// Network: none (the default) or host
     #[arg(long, value_name = "none|host", help_heading = "What it may touch")]
     pub network: Option<String>,
+
+    /// Give it the JavaScript of a runtime that has one (node), with all that this can reach in
+    /// the runtime's process
+    #[arg(long, help_heading = "What it may touch")]
+    pub js: bool,
 
     /// Give it no private /tmp
     #[arg(long, help_heading = "What it may touch")]
@@ -236,6 +248,17 @@ pub struct RunOptions {
     /// Print pyw's version (-V prints Python's)
     #[arg(long, help_heading = "Looking closer")]
     pub version: bool,
+}
+
+impl RunOptions {
+    /// What `--platform` says.
+    ///
+    /// # Errors
+    /// It is no platform.
+    pub fn platform(&self) -> Result<Option<Platform>, Error> {
+        let parsed = self.platform.as_deref().map(str::parse).transpose();
+        parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+    }
 }
 
 /// The management commands.

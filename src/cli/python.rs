@@ -192,7 +192,7 @@ fn print_module(module: &wasm::ModuleInfo) {
         None => "none".to_owned(),
         Some(memory) => crate::sandbox::limits::format_size(memory.minimum * 65536),
     };
-    let usable = match module.require_interpreter() {
+    let usable = match module.require_interpreter(interpreter::Platform::Wasi) {
         Ok(()) => "yes".to_owned(),
         Err(error) => format!("no: {error}"),
     };

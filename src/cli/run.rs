@@ -33,7 +33,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     let is_command = options.entry.is_some();
     let brief = packages::brief_of_run(&split.program, is_command, &options.packages, &context)?;
     let mut request = request(split, &options, &context)?;
-    let interpreter = context.interpreter_for(&brief)?;
+    let interpreter = context.interpreter_for(&brief, options.platform()?)?;
     let provided = packages::provide(&context, &brief, &interpreter)?;
     if let Some(provided) = &provided {
         request.roots.clone_from(&provided.roots);
@@ -97,6 +97,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
         network: Network::None,
         limits: Limits::default(),
         terminals: Terminals::default(),
+        javascript: false,
         scratch: None,
     };
     let plan = context.plan(&sandbox, runtime, &module, 0, false)?;
@@ -141,13 +142,14 @@ fn choose(
         keep_root(&mut sandbox, &context.store)?;
     }
     let mut first_error = None;
-    for runtime in context.candidates()? {
+    for runtime in context.candidates(interpreter.info.system())? {
         let module =
             interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
         let memory = interpreter.info.module_memory;
         match context.plan(&sandbox, &runtime, &module, memory, accept_writable) {
             Ok(plan) => {
                 let mut needs = vec![plan.program.clone(), module, interpreter.folder.clone()];
+                needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
                 return Ok((runtime, plan, needs));
             }
@@ -290,6 +292,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             stderr: std::io::stderr().is_terminal(),
         },
         private_tmp: !options.no_tmp,
+        javascript: options.js,
         caller_cwd: current_folder()?,
         home: context.home.clone(),
     })

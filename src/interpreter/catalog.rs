@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::error::InterpreterError;
+use super::platform::Platform;
 use crate::store::hash::Sha256;
 use crate::store::source::Source;
 
@@ -18,6 +19,10 @@ const BUILT_IN: &[(&str, &str)] = &[
     (
         "cpython-3.14.7-wasi.toml",
         include_str!("../../interpreters/cpython-3.14.7-wasi.toml"),
+    ),
+    (
+        "cpython-3.14.2-emscripten.toml",
+        include_str!("../../interpreters/cpython-3.14.2-emscripten.toml"),
     ),
 ];
 
@@ -39,6 +44,14 @@ pub struct Entry {
     pub size: Option<u64>,
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+}
+
+impl Entry {
+    /// What it was built for.
+    #[must_use]
+    pub fn system(&self) -> Platform {
+        Platform::of_tag(&self.platform)
+    }
 }
 
 /// All known builds, newest first.

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::catalog::Entry;
 use super::error::InterpreterError;
 use super::wasm;
-use super::{INFO_FILE, Info, Interpreter, MODULE, embedded, layout};
+use super::{INFO_FILE, Info, Interpreter, MODULE, Platform, embedded, layout};
 use crate::sandbox::{Access, Mount, Purpose};
 use crate::store::fetch::{Expected, Fetcher};
 use crate::store::hash::Sha256;
@@ -88,7 +88,10 @@ fn convert(
     let library = layout::bring(path, staging)?;
     let module = staging.join(MODULE);
     let described = wasm::inspect_file(&module).map_err(|e| e.at(shown))?;
-    described.require_interpreter().map_err(|e| e.at(shown))?;
+    let platform = Platform::of_module(&module);
+    described
+        .require_interpreter(platform)
+        .map_err(|e| e.at(shown))?;
     let io = |action, path: &Utf8Path| {
         let path = path.to_owned();
         move |source| InterpreterError::Io {
@@ -112,6 +115,7 @@ fn convert(
     let session = Session {
         guest,
         module: &module,
+        platform,
         staging,
         shown,
     };
@@ -142,11 +146,13 @@ fn convert(
     drop(spinner);
 
     let at = vec![super::parent(&first.stdlib).to_owned()];
-    let dynload = staging
-        .join("lib")
-        .join(basename(&first.stdlib))
-        .join("lib-dynload");
-    std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
+    if platform == Platform::Wasi {
+        let dynload = staging
+            .join("lib")
+            .join(basename(&first.stdlib))
+            .join("lib-dynload");
+        std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
+    }
     let start = format!("{IN}/start.py");
     session.run(
         "taking in the bootstrap",
@@ -177,6 +183,7 @@ fn convert(
 struct Session<'a> {
     guest: &'a dyn Guest,
     module: &'a Utf8Path,
+    platform: Platform,
     staging: &'a Utf8Path,
     shown: &'a str,
 }
@@ -263,6 +270,10 @@ impl Session<'_> {
     /// `_sysconfigdata` tells, below the usual one, or at the root.
     fn candidates(&self) -> Result<Vec<String>, InterpreterError> {
         let mut found: Vec<String> = Vec::new();
+        if self.platform == Platform::Emscripten {
+            // Built in; no variable of the build tells it.
+            return Ok(vec!["/lib".to_owned()]);
+        }
         for entry in walkdir::WalkDir::new(self.staging.join("lib")).max_depth(2) {
             let Ok(entry) = entry else { continue };
             let name = entry.file_name().to_string_lossy();
@@ -327,10 +338,7 @@ fn basename(guest: &str) -> &str {
 
 /// The `'prefix': '…'` of a `_sysconfigdata` module.
 fn configured_prefix(text: &str) -> Option<&str> {
-    let after = text.split("'prefix':").nth(1)?;
-    let value = after.trim_start().strip_prefix('\'')?;
-    let value = value.split('\'').next()?;
-    value.starts_with('/').then_some(value)
+    layout::build_variable(text, "prefix").filter(|prefix| prefix.starts_with('/'))
 }
 
 #[cfg(test)]

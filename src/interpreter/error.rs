@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 
+use super::platform::Platform;
 use super::wasm::WasmError;
 use crate::error::Code;
 use crate::store::StoreError;
@@ -17,6 +18,13 @@ pub enum InterpreterError {
 
     #[error("there is no file or folder `{path}`")]
     NoFile { path: Utf8PathBuf },
+
+    #[error("`{name}` is built for {built_for}, not for {wanted}")]
+    OtherPlatform {
+        name: String,
+        built_for: Platform,
+        wanted: Platform,
+    },
 
     #[error("`{path}` holds no interpreter: {reason}")]
     Layout { path: Utf8PathBuf, reason: String },
@@ -62,7 +70,9 @@ impl InterpreterError {
             Self::NoMatch { .. } | Self::NoFile { .. } | Self::NotInstalled { .. } => {
                 Code::NotFound
             }
-            Self::NotUnderstood { .. } | Self::Catalog { .. } => Code::Usage,
+            Self::NotUnderstood { .. } | Self::Catalog { .. } | Self::OtherPlatform { .. } => {
+                Code::Usage
+            }
             Self::Layout { .. } | Self::Import { .. } | Self::Record { .. } => Code::Interpreter,
             Self::Io { .. } => Code::Storage,
             Self::Wasm(error) => error.code(),
@@ -80,9 +90,12 @@ impl InterpreterError {
                  path of a .wasm, a folder, a release zip or a .pybi"
                     .into()
             }
+            Self::OtherPlatform { built_for, .. } => {
+                format!("leave --platform out, or say --platform {built_for}")
+            }
             Self::Layout { .. } => {
                 "pyw imports a single python.wasm, a folder or zip with python.wasm and \
-                 lib/python3.X, and a .pybi"
+                 lib/python3.X, the npm package pyodide, and a .pybi"
                     .into()
             }
             Self::Import { .. } => {

@@ -8,6 +8,7 @@ pub mod convert;
 pub mod embedded;
 pub mod error;
 pub mod layout;
+pub mod platform;
 pub mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use error::InterpreterError;
+pub use platform::Platform;
 
 use crate::store::{Kind, Store};
 use adapt::Adaptation;
@@ -24,9 +26,11 @@ use adapt::Adaptation;
 pub const INFO_FILE: &str = "pyw.json";
 /// The module inside an imported interpreter.
 pub const MODULE: &str = "bin/python.wasm";
+/// The JavaScript beside [`MODULE`] that an Emscripten build comes with.
+pub const LOADER: &str = "python.mjs";
 /// Changes whenever imports come out differently by pyw's Rust code; what the guest's part does is
 /// told by its text.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The end of an interpreter's name in the store: another pyw, which imports otherwise, does not
 /// use it.
@@ -64,6 +68,11 @@ pub struct Info {
     pub markers: BTreeMap<String, String>,
     /// The platform part of its wheel tags, such as `wasi_0_0_0_wasm32`.
     pub platform: String,
+    /// Other platform tags whose wheels it can use.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// The folder that its `site` module puts on `sys.path`, where packages go.
+    pub site: String,
     /// `SOABI`, empty when the build names none.
     pub soabi: String,
     /// The installation scheme, relative (PEP 711 `Pybi-Paths`).
@@ -78,6 +87,14 @@ pub struct Info {
     /// Where it was imported from: a catalog name or a path.
     #[serde(default)]
     pub source: String,
+}
+
+impl Info {
+    /// What it was built for.
+    #[must_use]
+    pub fn system(&self) -> Platform {
+        Platform::of_tag(&self.platform)
+    }
 }
 
 /// An interpreter in the store.
@@ -145,15 +162,15 @@ impl Interpreter {
     /// Where the guest looks for packages: the folder that its `site` module puts on `sys.path`.
     #[must_use]
     pub fn site_guest(&self) -> String {
-        format!("{}/site-packages", self.info.stdlib.trim_end_matches('/'))
+        self.info.site.clone()
     }
 
     /// The packages that came with this build, on the host. The folder may not exist.
     #[must_use]
     pub fn site(&self) -> Utf8PathBuf {
-        let stdlib = self.info.stdlib.trim_end_matches('/');
-        let name = stdlib.rsplit('/').next().unwrap_or(stdlib);
-        self.library().join(name).join("site-packages")
+        let inside = self.info.site.strip_prefix(self.library_guest());
+        let inside = inside.unwrap_or(&self.info.site).trim_start_matches('/');
+        self.library().join(inside)
     }
 
     /// The guest path of a folder below the prefix, as `bin` or `share`.

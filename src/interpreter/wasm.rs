@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::platform::Platform;
 use serde::{Deserialize, Serialize};
 use wasmparser::{
     BlockType, CompositeInnerType, ElementItems, FuncValidatorAllocations, MemoryType, Parser,
@@ -408,10 +409,13 @@ impl ModuleInfo {
         others.cloned().collect()
     }
 
-    /// Whether this is a CPython that a WASI runtime can run as a program; else why not.
-    pub fn require_interpreter(&self) -> Result<(), WasmError> {
+    /// Whether this is a CPython that a runtime for this platform can run as a program; else why
+    /// not.
+    pub fn require_interpreter(&self, platform: Platform) -> Result<(), WasmError> {
         let foreign = self.foreign_imports();
         let problem = match self.kind {
+            Kind::Emscripten if platform == Platform::Emscripten && self.python => return Ok(()),
+            Kind::Emscripten if platform == Platform::Emscripten => Problem::NotPython,
             Kind::Emscripten => Problem::Emscripten,
             Kind::Reactor => Problem::Reactor,
             Kind::Command if !foreign.is_empty() => Problem::ForeignImports { modules: foreign },
@@ -835,7 +839,7 @@ mod tests {
             [Feature::BulkMemory, Feature::SignExt].into()
         );
         assert!(info.python);
-        info.require_interpreter().unwrap();
+        info.require_interpreter(Platform::Wasi).unwrap();
     }
 
     #[test]
@@ -882,7 +886,9 @@ mod tests {
     #[test]
     fn what_is_not_a_python_command_is_told_apart() {
         let judge = |text: &str| {
-            let error = inspect(&wasm(text)).unwrap().require_interpreter();
+            let error = inspect(&wasm(text))
+                .unwrap()
+                .require_interpreter(Platform::Wasi);
             let error = error.unwrap_err();
             assert!(error.hint().is_some());
             assert_eq!(error.code(), Code::Interpreter);

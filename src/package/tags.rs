@@ -109,7 +109,9 @@ impl Tags {
             .strip_prefix("cpython-")
             .and_then(|rest| rest.split('-').next())
             .is_some_and(|abi| abi.ends_with('t'));
-        Tags::new(minor, threaded, &platforms(&info.platform))
+        let mut platforms = platforms(&info.platform);
+        platforms.extend(info.aliases.iter().cloned());
+        Tags::new(minor, threaded, &platforms)
     }
 
     /// The tags of CPython 3.`minor` on these platforms, the preferred one first.

@@ -111,6 +111,7 @@ pub fn sandbox(
         network: request.network,
         limits: request.limits,
         terminals: request.terminals,
+        javascript: request.javascript,
         scratch: Some(builder.scratch),
     })
 }

@@ -48,6 +48,8 @@ pub struct Request {
     pub limits: Limits,
     pub terminals: Terminals,
     pub private_tmp: bool,
+    /// `--js`: the program may use the runtime's JavaScript.
+    pub javascript: bool,
     /// Where pyw was started, absolute and without links, as the system tells it.
     pub caller_cwd: Utf8PathBuf,
     /// The user's home, which is never granted by default.

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 
 use crate::error::Code;
+use crate::interpreter::Platform;
 use crate::store::StoreError;
 
 /// A runtime that cannot be had or used.
@@ -16,6 +17,13 @@ pub enum RuntimeError {
         name: String,
         variable: String,
         installable: bool,
+    },
+
+    #[error("{name} runs interpreters built for {runs}, and this one is built for {wanted}")]
+    OtherPlatform {
+        name: String,
+        runs: Platform,
+        wanted: Platform,
     },
 
     #[error("no runtime was found, and pyw cannot install {name} on this platform ({platform})")]
@@ -78,7 +86,9 @@ impl RuntimeError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Unknown { .. } | Self::Descriptor { .. } => Code::Usage,
+            Self::Unknown { .. } | Self::Descriptor { .. } | Self::OtherPlatform { .. } => {
+                Code::Usage
+            }
             Self::NotFound { .. }
             | Self::NoBuild { .. }
             | Self::BadOverride { .. }
@@ -109,6 +119,9 @@ impl RuntimeError {
                     String::new()
                 };
                 format!("put it on PATH, or name its path in {variable}{install}")
+            }
+            Self::OtherPlatform { runs, .. } => {
+                format!("choose another runtime with --runtime, or say --platform {runs}")
             }
             Self::NoBuild { .. } => {
                 "install wasmtime, WasmEdge or wasmer yourself and put it on PATH".into()

@@ -54,6 +54,8 @@ pub struct Runtime {
     pub needs: Vec<Utf8PathBuf>,
     /// The executable is a script that starts something else.
     pub script: bool,
+    /// What it runs in the module's place, on disk.
+    pub host_script: Option<Utf8PathBuf>,
 }
 
 impl Runtime {

@@ -75,6 +75,13 @@ pub fn script(plan: &Plan) -> Vec<String> {
         for file in &scratch.files {
             lines.push(format!(": > {}", join(&[file.as_str()])));
         }
+        for (file, text) in &scratch.texts {
+            lines.push(format!(
+                "{} > {}",
+                join(&["printf", "%s", text]),
+                join(&[file.as_str()])
+            ));
+        }
         for (link, target) in &scratch.links {
             lines.push(join(&["ln", "-s", target.as_str(), link.as_str()]));
         }

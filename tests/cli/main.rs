@@ -6,7 +6,16 @@
 // Links, pipes, signals and shells are what much of this is about.
 #![cfg(unix)]
 
+#[path = "../wheels/archive.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod archive;
 mod pyw;
+#[path = "../packages/repo.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod repo;
+#[path = "../store/server.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod server;
 mod store;
 
 mod cache;
@@ -17,6 +26,7 @@ mod input;
 mod interpreters;
 mod modules;
 mod network;
+mod packages;
 mod plans;
 mod runtimes;
 mod scripts;
