@@ -8,7 +8,8 @@ use pyw::store::Sha256;
 use pyw::store::indexes::Links;
 
 use crate::repo::{Entry, metadata, page, part, pure, serve, serve_but, usual};
-use crate::server::{Reply, Request, Server};
+use crate::support::server::{Reply, Request, Server};
+use crate::support::zip;
 use crate::{Scratch, name, pins, request, run, told};
 
 /// The paths that were asked for, without the host.
@@ -60,9 +61,9 @@ fn metadata_come_from_the_end_of_the_wheel() {
         // A big one, whose metadata are not at the end.
         let noise = crate::serving::noise(400_000);
         let text = metadata("a", "1.0", &["b"]);
-        entry.body = crate::repo::zip(&[
-            ("a-1.0.dist-info/METADATA".into(), text),
-            ("a/noise".into(), noise),
+        entry.body = zip::zip(&[
+            zip::Entry::file("a-1.0.dist-info/METADATA", text),
+            zip::Entry::file("a/noise", noise),
         ]);
         entry.no_size = no_size;
         // Promised, but not there.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pyw::ui::progress::{self, Progress, Verbosity};
 
-use crate::{Scratch, child_command};
+use crate::support::Scratch;
+use crate::support::process::child_command;
 
 /// Child: some operations, long and short.
 pub fn show() {

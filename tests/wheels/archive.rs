@@ -1,84 +1,11 @@
-//! Making wheels, good ones and others. The zips are written by hand here, since a decent library
-//! refuses to write what an attacker would.
+//! Making wheels, good ones and others.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pyw::package::record::{self, Line};
 use pyw::package::wheel::WheelRef;
 use pyw::store::Sha256;
 
-/// An entry of a zip.
-#[derive(Clone)]
-pub struct Entry {
-    pub name: String,
-    pub body: Vec<u8>,
-    pub mode: u32,
-    /// Compresses it.
-    pub deflate: bool,
-    /// The size to declare, true or not.
-    pub size: u32,
-}
-
-impl Entry {
-    pub fn file(name: &str, body: impl Into<Vec<u8>>) -> Self {
-        let body = body.into();
-        Entry {
-            name: name.to_owned(),
-            mode: 0o100_644,
-            deflate: false,
-            size: body.len() as u32,
-            body,
-        }
-    }
-}
-
-/// A zip of these entries.
-pub fn zip(entries: &[Entry]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut directory = Vec::new();
-    for entry in entries {
-        let mut crc = flate2::Crc::new();
-        crc.update(&entry.body);
-        let data = if entry.deflate {
-            let mut deflate =
-                flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-            std::io::Write::write_all(&mut deflate, &entry.body).unwrap();
-            deflate.finish().unwrap()
-        } else {
-            entry.body.clone()
-        };
-        let mut common = Vec::new();
-        common.extend(20_u16.to_le_bytes());
-        common.extend(0x0800_u16.to_le_bytes());
-        common.extend((if entry.deflate { 8_u16 } else { 0 }).to_le_bytes());
-        common.extend([0, 0, 0x21, 0]);
-        common.extend(crc.sum().to_le_bytes());
-        common.extend((data.len() as u32).to_le_bytes());
-        common.extend(entry.size.to_le_bytes());
-        common.extend((entry.name.len() as u16).to_le_bytes());
-        common.extend([0, 0]);
-        let start = out.len() as u32;
-        out.extend(b"PK\x03\x04");
-        out.extend(&common);
-        out.extend(entry.name.as_bytes());
-        out.extend(&data);
-        directory.extend(b"PK\x01\x02");
-        directory.extend(0x0314_u16.to_le_bytes());
-        directory.extend(&common);
-        directory.extend([0; 6]);
-        directory.extend((entry.mode << 16).to_le_bytes());
-        directory.extend(start.to_le_bytes());
-        directory.extend(entry.name.as_bytes());
-    }
-    let start = out.len() as u32;
-    out.extend(&directory);
-    out.extend(b"PK\x05\x06\0\0\0\0");
-    out.extend((entries.len() as u16).to_le_bytes());
-    out.extend((entries.len() as u16).to_le_bytes());
-    out.extend((directory.len() as u32).to_le_bytes());
-    out.extend(start.to_le_bytes());
-    out.extend([0, 0]);
-    out
-}
+use crate::support::zip::{Entry, zip};
 
 /// A wheel being made.
 #[derive(Clone)]
@@ -115,7 +42,7 @@ impl Made {
 
     /// Adds a file, or changes it.
     pub fn put(&mut self, path: &str, body: &str) -> &mut Self {
-        self.entries.retain(|entry| entry.name != path);
+        self.entries.retain(|entry| entry.name != path.as_bytes());
         self.entries.push(Entry::file(path, body));
         self
     }
@@ -143,8 +70,8 @@ impl Made {
             let path = format!("{}/RECORD", self.dist_info);
             let mut lines: Vec<Line> = entries
                 .iter()
-                .filter(|entry| !entry.name.ends_with('/'))
-                .map(|e| Line::of(&e.name, Sha256::of(&e.body), e.body.len() as u64))
+                .filter(|entry| !entry.name.ends_with(b"/"))
+                .map(|e| Line::of(&e.shown(), Sha256::of(&e.body), e.body.len() as u64))
                 .collect();
             lines.push(Line::bare(&path));
             (self.record)(&mut lines);

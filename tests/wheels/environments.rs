@@ -14,8 +14,10 @@ use pyw::store::Kind;
 use pyw::store::usage::Use;
 
 use crate::archive::Made;
-use crate::guest::{Pretended, interpreter};
-use crate::{Scratch, files, offline, remove_unused};
+use crate::guest::Pretended;
+use crate::support::python::interpreter;
+use crate::support::{Scratch, files};
+use crate::{offline, remove_unused};
 
 fn build_with(
     scratch: &Scratch,

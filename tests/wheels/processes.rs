@@ -1,7 +1,7 @@
 //! Several processes at once, processes that are killed, and a disk that is full.
 
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pyw::error::Code;
@@ -10,29 +10,15 @@ use pyw::package::wheel::WheelRef;
 use pyw::store::{Kind, Store};
 
 use crate::archive::Made;
-use crate::guest::{Pretended, interpreter};
-use crate::{CHILD, Scratch, child_command, files, left_out, offline, remove_unused, set_up_child};
+use crate::guest::Pretended;
+use crate::support::process::{
+    Killed, READ_ONLY, SMALL_DISK, child_command, done, wait_for, with_mount,
+};
+use crate::support::python::interpreter;
+use crate::support::{Scratch, files};
+use crate::{offline, remove_unused};
 
 const WHEELS: usize = 6;
-
-/// Waits for something that another process does.
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "no {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Kills it even if the test fails.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn make_wheels(folder: &Utf8Path) {
     for number in 0..WHEELS {
@@ -122,11 +108,7 @@ fn fifty_at_once() {
     for child in &mut children {
         assert!(child.0.wait().unwrap().success());
     }
-    let done = files(&scratch.path)
-        .iter()
-        .filter(|file| file.starts_with("done-"))
-        .count();
-    assert_eq!(done, 50);
+    assert_eq!(done(&scratch.path), 50);
     let count = |kind| scratch.store.list(kind).unwrap().len();
     // 0 and the odd ones of 1 to 5, each plain and compiled.
     assert_eq!(count(Kind::Environment), 8);
@@ -268,31 +250,7 @@ fn a_full_disk() {
     Made::new("small", "1")
         .with("small.py", "x = 1\n")
         .write(&scratch.path);
-    let mount = "mount -t tmpfs -o size=1m tmpfs \"$PYW_TEST_FOLDER/store\"";
-    with_mount("a_full_disk", mount, "full-disk", &scratch.path);
-}
-
-/// Runs a task of the child after a mount, or says that this cannot be done here.
-fn with_mount(test: &str, mount: &str, task: &str, folder: &Utf8Path) {
-    let script = format!("{mount} || exit 99; exec \"$0\" \"$@\"");
-    // As root a namespace is enough; others need to be root inside a user namespace first.
-    for flags in ["-m", "-rm"] {
-        let mut command = Command::new("unshare");
-        set_up_child(&mut command, task, folder);
-        command.args([flags, "sh", "-c", &script]);
-        command.arg(std::env::current_exe().unwrap()).args(CHILD);
-        let Ok(output) = command.output() else {
-            return left_out(test, "there is no unshare");
-        };
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() != Some(99) && !stderr.starts_with("unshare:") {
-            assert!(output.status.success(), "{stderr}");
-            let done = files(folder).iter().any(|f| f.starts_with("done-"));
-            assert!(done);
-            return;
-        }
-    }
-    left_out(test, "mounting is not permitted here");
+    with_mount("a_full_disk", SMALL_DISK, "full-disk", &scratch.path, &[]);
 }
 
 /// Child: the store is on a disk of 1 MiB.
@@ -335,9 +293,13 @@ fn a_read_only_store() {
     make_wheels(&scratch.path);
     let plain = get(&scratch.path, &scratch.store, &pins(&scratch.path, 0..2)).unwrap();
     assert!(!plain.is_compiled());
-    let mount = "cd \"$PYW_TEST_FOLDER\" && mount --bind store store && \
-                 mount -o remount,bind,ro store";
-    with_mount("a_read_only_store", mount, "read-only", &scratch.path);
+    with_mount(
+        "a_read_only_store",
+        READ_ONLY,
+        "read-only",
+        &scratch.path,
+        &[],
+    );
 }
 
 /// Child: the store can only be read, and serves what is in it.

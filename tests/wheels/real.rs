@@ -22,7 +22,8 @@ use pyw::request::{Program, Request};
 use pyw::sandbox::{Limits, Network, Terminals};
 use pyw::store::source::{Place, Source};
 
-use crate::{Scratch, child_command, left_out};
+use crate::support::process::child_command;
+use crate::support::{Scratch, left_out};
 
 const RUNTIMES: [&str; 3] = ["wasmtime", "wasmedge", "wasmer"];
 
