@@ -80,6 +80,8 @@ pub fn interpreter(folder: &Utf8Path, key: &str) -> Interpreter {
             prefix: "/usr/local".into(),
             markers: BTreeMap::new(),
             platform: "wasi_0_0_0_wasm32".into(),
+            aliases: Vec::new(),
+            site: "/usr/local/lib/python3.12/site-packages".into(),
             soabi: String::new(),
             paths: BTreeMap::new(),
             builtin_modules: Vec::new(),
