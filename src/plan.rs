@@ -124,6 +124,9 @@ pub struct Plan {
     pub args: Vec<String>,
     /// The whole environment of the runtime's process.
     pub env: BTreeMap<String, String>,
+    /// The limit on the stack of the runtime's process, in bytes, where it needs more than usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process_stack: Option<u64>,
     pub fence: Option<Confinement>,
     pub scratch: Option<Scratch>,
     pub watch: Watch,
@@ -291,6 +294,7 @@ impl Planner<'_> {
                 .iter()
                 .map(|(name, value)| (name.clone(), value.fill(&cache)))
                 .collect(),
+            process_stack: descriptor.limits.process_stack,
             fence,
             scratch,
             watch,

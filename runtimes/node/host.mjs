@@ -496,6 +496,9 @@ function instantiate(imports, done) {
 
 /** Has Pyodide set up its own modules, `js`, `pyodide_js` and `pyodide`. */
 function grantJavaScript(api) {
+  // Pyodide would catch what goes to stderr meanwhile, in a device for which there is no place.
+  api.capture_stderr = () => {};
+  api.restore_stderr = () => "";
   api.finalizeBootstrap();
   // pyw's library has an empty module of that name.
   const [failed, said] = api.rawRun(`
@@ -510,7 +513,12 @@ del sys, jsfinder
 async function main() {
   const { default: create } = await import(pathToFileURL(path.join(folder, "python.mjs")).href);
   const config = { jsglobals: sandbox.js ? globalThis : Object.create(null), env: {}, args: [], indexURL: `${folder}/` };
+  let ended;
   const module = await create({
+    // What is answered while Python starts, as `-V`, or is wrong, ends it before its program.
+    onExit: (code) => {
+      ended ??= code;
+    },
     API: { config, runtimeEnv: { IN_NODE: true, IN_NODE_ESM: true }, lockFilePromise: Promise.resolve("{}") },
     arguments: sandbox.args,
     thisProgram: "python",
@@ -528,9 +536,9 @@ async function main() {
     },
     instantiateWasm: instantiate,
   });
+  if (ended !== undefined) return ended;
   if (sandbox.js) grantJavaScript(module.API);
-  const code = module._run_main();
-  return module._Py_FinalizeEx() < 0 ? 120 : code;
+  return module._Py_RunMain();
 }
 
 main().then(

@@ -17,6 +17,7 @@ use crate::package::brief::PythonWanted;
 use crate::package::{Brief, PackageError};
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
+use crate::runtime::advisories::{self, Machine};
 use crate::runtime::catalog::{Catalog, default_for};
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
 use crate::sandbox::{Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals};
@@ -34,6 +35,8 @@ pub struct Context {
     /// Where pyw was started.
     pub cwd: Utf8PathBuf,
     pub home: Option<Utf8PathBuf>,
+    /// Whether runtimes with known holes may be started.
+    pub allow_vulnerable: bool,
     /// pyw's own folders: the store, and the user's configuration with its descriptors.
     own: Vec<Utf8PathBuf>,
 }
@@ -109,6 +112,7 @@ impl Context {
             home: places.home.map(real),
             config,
             cwd,
+            allow_vulnerable: false,
         })
     }
 
@@ -119,6 +123,30 @@ impl Context {
     pub fn find(&self, name: &str) -> Result<Option<Runtime>, RuntimeError> {
         let paths = self.paths();
         locate::runtime(self.catalog.get(name)?, &self.places(&paths))
+    }
+
+    /// A runtime as [`Self::find`] finds it, if it may be started: without known holes, unless they
+    /// were accepted.
+    ///
+    /// # Errors
+    /// As [`Self::find`]; it has holes.
+    fn safe(&self, name: &str) -> Result<Option<Runtime>, RuntimeError> {
+        self.find(name)?
+            .map(|found| self.refuse_holes(found))
+            .transpose()
+    }
+
+    fn refuse_holes(&self, runtime: Runtime) -> Result<Runtime, RuntimeError> {
+        let name = &runtime.descriptor.name;
+        let mut holes = advisories::of(name, runtime.version.as_ref(), &Machine::here());
+        holes.retain(|one| one.refuse);
+        if holes.is_empty() || self.allow_vulnerable {
+            return Ok(runtime);
+        }
+        Err(RuntimeError::Vulnerable {
+            name: runtime.label(),
+            advisories: holes,
+        })
     }
 
     /// Where a runtime's executable is, without starting it.
@@ -229,7 +257,7 @@ impl Context {
                     wanted: platform,
                 }));
             }
-            if let Some(runtime) = self.find(name)? {
+            if let Some(runtime) = self.safe(name)? {
                 return Ok(vec![runtime]);
             }
             if name == default_for(platform) && install::installable(&descriptor) {
@@ -244,7 +272,7 @@ impl Context {
         let mut found = Vec::new();
         let mut unusable = None;
         for name in self.order_for(platform)? {
-            match self.find(&name) {
+            match self.safe(&name) {
                 Ok(Some(runtime)) => found.push(runtime),
                 Ok(None) => {}
                 // A path that the user named himself is never passed over in silence.
@@ -425,7 +453,7 @@ impl Importer<'_> {
             let order = order.map_err(|e| e.to_string())?;
             let found = order
                 .iter()
-                .find_map(|name| self.context.find(name).ok().flatten());
+                .find_map(|name| self.context.safe(name).ok().flatten());
             match found {
                 Some(runtime) => Ok(runtime),
                 None => {

@@ -152,6 +152,10 @@ pub struct RunOptions {
     #[arg(long, help_heading = "What runs it")]
     pub offline: bool,
 
+    /// Run on a version that is known to have security holes (`pyw doctor` lists them)
+    #[arg(long, help_heading = "What runs it")]
+    pub allow_vulnerable_runtime: bool,
+
     /// Run a command that one of its packages brings; everything behind it is the command's
     #[arg(long, value_name = "NAME", help_heading = "What runs it")]
     pub entry: Option<String>,

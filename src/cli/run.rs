@@ -29,7 +29,8 @@ use crate::ui::{dry_run, progress};
 /// Whatever keeps the program from being run as it was asked for.
 pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     progress::init(split.verbosity(&options));
-    let context = Context::load(partial(&options)?)?;
+    let mut context = Context::load(partial(&options)?)?;
+    context.allow_vulnerable = options.allow_vulnerable_runtime;
     let is_command = options.entry.is_some();
     let brief = packages::brief_of_run(&split.program, is_command, &options.packages, &context)?;
     let mut request = request(split, &options, &context)?;

@@ -83,6 +83,8 @@ pub(super) mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             platform: "wasi_0_0_0_wasm32".into(),
+            aliases: Vec::new(),
+            site: "/lib/python3.12/site-packages".into(),
             soabi: "cpython-312-wasm32-wasi".into(),
             paths: BTreeMap::new(),
             builtin_modules: Vec::new(),

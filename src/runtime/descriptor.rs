@@ -160,6 +160,9 @@ pub struct NetworkGrant {
 pub struct LimitGrants {
     pub memory: Option<Vec<Template>>,
     pub stack: Option<Vec<Template>>,
+    /// The stack, in bytes, that the runtime's process itself needs; the system's default
+    /// otherwise.
+    pub process_stack: Option<u64>,
     /// The stack in bytes where none is asked for; the runtime's own default otherwise.
     pub default_stack: Option<u64>,
 }

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 
+use super::advisories::Advisory;
 use crate::error::Code;
 use crate::interpreter::Platform;
 use crate::store::StoreError;
@@ -43,6 +44,13 @@ pub enum RuntimeError {
         minimum: String,
     },
 
+    #[error("{name} has a known security hole: {}", shown(advisories))]
+    Vulnerable {
+        /// With its version.
+        name: String,
+        advisories: Vec<&'static Advisory>,
+    },
+
     #[error("`{path}` did not answer `{args}` within {seconds} seconds")]
     ProbeHung {
         path: Utf8PathBuf,
@@ -81,6 +89,14 @@ pub enum RuntimeError {
     Store(#[from] StoreError),
 }
 
+fn shown(advisories: &[&Advisory]) -> String {
+    let all: Vec<String> = advisories
+        .iter()
+        .map(|one| format!("{} ({})", one.what, one.id))
+        .collect();
+    all.join("; ")
+}
+
 impl RuntimeError {
     /// The exit code that this ends with.
     #[must_use]
@@ -98,6 +114,7 @@ impl RuntimeError {
             | Self::ProbeHung { .. }
             | Self::ProbeFailed { .. }
             | Self::ProbeOther { .. } => Code::Runtime,
+            Self::Vulnerable { .. } => Code::Refused,
             Self::Read { .. } => Code::Storage,
             Self::Store(error) => error.code(),
         }
@@ -125,6 +142,14 @@ impl RuntimeError {
             }
             Self::NoBuild { .. } => {
                 "install wasmtime, WasmEdge or wasmer yourself and put it on PATH".into()
+            }
+            Self::Vulnerable { advisories, .. } => {
+                let fixed: Vec<&str> = advisories.iter().map(|one| one.fixed.as_str()).collect();
+                format!(
+                    "update it (fixed in {}), choose another with --runtime, or accept it: \
+                     --allow-vulnerable-runtime",
+                    fixed.join("; and in ")
+                )
             }
             Self::TooOld { .. } => "update it, or choose another with --runtime".into(),
             Self::ProbeHung { .. } | Self::ProbeFailed { .. } | Self::ProbeOther { .. } => {

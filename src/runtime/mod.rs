@@ -1,6 +1,7 @@
 //! Runtimes: what pyw knows of them (descriptors), where they are on this machine, and which
 //! version they are.
 
+pub mod advisories;
 pub mod catalog;
 pub mod descriptor;
 pub mod error;

@@ -101,9 +101,11 @@ pub fn script(plan: &Plan) -> Vec<String> {
     );
     command.push(plan.program.to_string());
     command.extend(plan.args.iter().cloned());
-    lines.push(join(
-        &command.iter().map(String::as_str).collect::<Vec<_>>(),
-    ));
+    let command = join(&command.iter().map(String::as_str).collect::<Vec<_>>());
+    lines.push(match plan.process_stack {
+        None => command,
+        Some(bytes) => format!("(ulimit -S -s {}; {command})", bytes / 1024),
+    });
     if let Some(scratch) = &plan.scratch {
         lines.push(join(&["rm", "-rf", scratch.root.as_str()]));
     }

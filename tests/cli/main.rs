@@ -13,10 +13,9 @@ mod pyw;
 #[path = "../packages/repo.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod repo;
-#[path = "../store/server.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod server;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod cache;
 mod commands;

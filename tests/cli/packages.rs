@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::archive::Made;
 use crate::pyw::{Pyw, finish};
 use crate::repo::{Entry, serve};
-use crate::server::Server;
+use crate::support::server::Server;
 
 /// A wheel with one module that tells its version, and what it needs.
 fn release(name: &str, version: &str, requires: &[&str]) -> Entry {

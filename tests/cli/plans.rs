@@ -61,6 +61,7 @@ fn sandbox() -> Sandbox {
         ],
         network: Network::None,
         plain_script: None,
+        javascript: false,
         limits: Limits {
             timeout: Some(Duration::from_millis(1500)),
             ..Limits::default()
@@ -93,6 +94,7 @@ fn runtime(name: &str, version: &str) -> Runtime {
             format!("/opt/{name}/lib").into(),
         ],
         script: false,
+        host_script: None,
     }
 }
 
@@ -107,6 +109,7 @@ fn of(name: &str) -> Runtime {
 fn landlock() -> Fence {
     Fence {
         paths: Abilities::Available("fence (Landlock)".into()),
+        calls: Abilities::Available("fence (seccomp)".into()),
         system: vec!["/usr/lib".into()],
     }
 }
@@ -114,6 +117,7 @@ fn landlock() -> Fence {
 fn no_fence() -> Fence {
     Fence {
         paths: Abilities::Missing("this kernel has no Landlock".into()),
+        calls: Abilities::Missing("this kernel has no seccomp".into()),
         system: Vec::new(),
     }
 }

@@ -225,3 +225,25 @@ fn the_example_descriptor_is_known() {
         .run()
         .check_json(|rows| assert_eq!(rows[3]["name"], "wazero"));
 }
+
+#[test]
+fn a_runtime_with_a_known_hole_is_refused() {
+    let old = "#!/bin/sh\necho 'wasmtime 47.0.4 (0123456789 2026-08-20)'\n";
+    Pyw::new()
+        .executable("old/wasmtime", old)
+        .env("PYW_RUNTIME_WASMTIME", "{dir}/old/wasmtime")
+        .args(["--runtime", "wasmtime", "-c", "1"])
+        .stderr(
+            "pyw: wasmtime 47.0.4 has a known security hole: memory of the runtime can be corrupted \
+             (garbage collector, callbacks of components) (RUSTSEC-2026-0325, RUSTSEC-2026-0326, RUSTSEC-2026-0327)\n\
+             hint: update it (fixed in 36.0.15, 48.0.5, 49.0.2), choose another with --runtime, or accept it: \
+             --allow-vulnerable-runtime\n",
+        )
+        .code(110)
+        .run()
+        // Accepted, it fails for the next reason: what a script starts is not known.
+        .args(["--runtime", "wasmtime", "--allow-vulnerable-runtime", "-c", "1"])
+        .stderr("pyw: wasmtime 47.0.4 cannot run this as asked, so it is not run\n  confinement[..]\n[..]\n")
+        .code(110)
+        .run();
+}

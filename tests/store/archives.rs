@@ -270,7 +270,7 @@ fn a_zip_does_not_replace_what_is_there() {
 #[test]
 fn entries_that_lie_about_their_size() {
     for deflate in [false, true] {
-        let mut long = Entry::file("x", &[b'x'; 100_000]);
+        let mut long = Entry::file("x", [b'x'; 100_000]);
         long.deflate = deflate;
         long.size = 10;
         let bench = Bench::new();
@@ -287,7 +287,7 @@ fn entries_that_lie_about_their_size() {
 
 #[test]
 fn bombs() {
-    let mut big = Entry::file("x", &vec![0; 1_000_000]);
+    let mut big = Entry::file("x", vec![0; 1_000_000]);
     big.deflate = true;
     let what = Unpack {
         limits: Limits {
