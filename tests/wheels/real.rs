@@ -257,6 +257,7 @@ pub fn run(folder: &Utf8Path) {
         limits: Limits::default(),
         terminals: Terminals::default(),
         private_tmp: true,
+        javascript: false,
         caller_cwd: folder.join("work"),
         home: None,
     };
