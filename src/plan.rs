@@ -10,6 +10,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use crate::interpreter::Platform;
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
@@ -314,7 +315,8 @@ impl Planner<'_> {
             match ability {
                 Abilities::Available(layer) => layers.push(layer.clone()),
                 Abilities::Missing(why) => {
-                    let choices = self.others(|d| d.isolation == Isolation::Runtime);
+                    let mut choices = self.others(|d| d.isolation == Isolation::Runtime);
+                    choices.push("use an interpreter built for WASI: --platform wasi".into());
                     self.refuse(
                         what,
                         format!("{name} is no sandbox by itself, and the fence can't help: {why}"),
@@ -341,7 +343,11 @@ impl Planner<'_> {
                 format!("nobody: granted; only the fence holds what {name}'s process does"),
             );
         } else {
-            let mut choices = self.others(|d| d.javascript);
+            let mut choices = Vec::new();
+            if descriptor.platform != Platform::Emscripten {
+                choices
+                    .push("use an interpreter built for Emscripten: --platform emscripten".into());
+            }
             choices.push("run without --js".into());
             self.refuse("JavaScript", format!("{name} has none to give"), choices);
         }
@@ -402,14 +408,14 @@ impl Planner<'_> {
         }
     }
 
-    /// `--runtime NAME` for each other runtime that passes the test.
+    /// `--runtime NAME` for each other runtime for the same interpreters that passes the test.
     fn others(&self, can: impl Fn(&Descriptor) -> bool) -> Vec<String> {
-        let own = &self.context.runtime.descriptor.name;
+        let own = &self.context.runtime.descriptor;
         let names: Vec<&str> = self
             .context
             .known
             .iter()
-            .filter(|d| d.name != *own && can(d))
+            .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
             .map(|d| d.name.as_str())
             .collect();
         match names.as_slice() {
@@ -729,7 +735,14 @@ impl Planner<'_> {
                 choices.push("run without it: --network none".into());
                 self.refuse(
                     "the host's network",
-                    format!("{name} has no way to give it to a WASI preview 1 program"),
+                    match descriptor.platform {
+                        Platform::Wasi => {
+                            format!("{name} has no way to give it to a WASI preview 1 program")
+                        }
+                        Platform::Emscripten => {
+                            format!("{name} has no way to give it to a program for Emscripten")
+                        }
+                    },
                     choices,
                 );
                 Vec::new()

