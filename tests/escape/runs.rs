@@ -9,7 +9,7 @@ use crate::place::{Place, changes, slug};
 use crate::world::World;
 
 /// More than a run takes on a busy machine, with a runtime that interprets.
-const PATIENCE: Duration = Duration::from_secs(200);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An attack, as `run.py --list` tells it.
 #[derive(Clone, Debug)]

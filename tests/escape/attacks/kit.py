@@ -55,7 +55,8 @@ def attack(name, control=GRANTED, only=None, not_granted_on=()):
 
 
 def read(path, dir_fd=None):
-    fd = os.open(path, os.O_RDONLY, dir_fd=dir_fd)
+    # Without waiting: natively some handles are pipes, into which nobody writes.
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0), dir_fd=dir_fd)
     try:
         return os.read(fd, 10000).decode("utf-8", "replace")
     finally:

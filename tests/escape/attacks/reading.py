@@ -2,7 +2,7 @@
 
 import os
 
-from kit import GRANTED, NATIVE, WON, attack, folder, read
+from kit import NATIVE, WON, attack, folder, read
 
 
 def up(place, start):
@@ -46,7 +46,7 @@ def _(p):
     return read(f"{p.rw}/dirlink/../{os.path.basename(p.rw)}/secret.txt")
 
 
-@attack("reading/slashes-and-dots")
+@attack("reading/slashes-and-dots", NATIVE)
 def _(p):
     return read("/" + p.secret.replace("/", "///././"))
 
@@ -106,12 +106,12 @@ def _(p):
     return os.listdir(p.rw + "/absdir/")
 
 
-@attack("reading/planted-link-by-folder-handle")
+@attack("reading/planted-link-by-folder-handle", NATIVE)
 def _(p):
     return read("link", dir_fd=folder(p.rw))
 
 
-@attack("reading/planted-folder-by-handle")
+@attack("reading/planted-folder-by-handle", NATIVE)
 def _(p):
     return read("secret.txt", dir_fd=folder("dirlink/", dir_fd=folder(p.rw)))
 
@@ -173,7 +173,7 @@ def _(p):
     return read(f"{p.rw}/a/{os.path.basename(p.rw)}/secret.txt")
 
 
-@attack("reading/made-link-by-folder-handle")
+@attack("reading/made-link-by-folder-handle", NATIVE)
 def _(p):
     fd = folder(p.rw)
     os.symlink(f"../../outside/{os.path.basename(p.rw)}/secret.txt", "made", dir_fd=fd)
@@ -205,7 +205,7 @@ def _(p):
     return read(p.rw + "/renamed/secret.txt")
 
 
-@attack("reading/renamed-folder-above-a-handle")
+@attack("reading/renamed-folder-above-a-handle", NATIVE)
 def _(p):
     # The handle stands four deep; after the rename, its `..` are fewer than it counted.
     os.makedirs(p.rw + "/1/2/3/4")
@@ -214,7 +214,7 @@ def _(p):
     return read(f"../../../outside/{os.path.basename(p.rw)}/secret.txt", dir_fd=fd)
 
 
-@attack("reading/folder-handle-dotdot")
+@attack("reading/folder-handle-dotdot", NATIVE)
 def _(p):
     return read(f"../../outside/{os.path.basename(p.rw)}/secret.txt", dir_fd=folder(p.ro))
 
@@ -224,7 +224,7 @@ def _(p):
     return read(p.secret, dir_fd=folder(p.ro))
 
 
-@attack("reading/folder-handles-upwards")
+@attack("reading/folder-handles-upwards", NATIVE)
 def _(p):
     fd = folder(p.ro)
     for _step in range(2):

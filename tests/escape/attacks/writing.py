@@ -2,9 +2,7 @@
 
 import os
 
-from kit import GRANTED, NATIVE, attack, folder, write
-
-NONE = 0
+from kit import NATIVE, attack, folder, write
 
 
 def mode(name, flags, on="file.txt"):
@@ -228,7 +226,7 @@ def _(p):
 @attack("writing/link-by-folder-handle")
 def _(p):
     fd = folder(p.ro)
-    os.link("file.txt", "new", src_dir_fd=fd, dst_dir_fd=fd)
+    os.link("file.txt", "new", src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
 
 
 @attack("writing/unlink-by-folder-handle")
@@ -278,7 +276,7 @@ def _(p):
     py_compile.compile(p.ro + "/module.py", doraise=True)
 
 
-@attack("writing/under-the-other-name", not_granted_on=())
+@attack("writing/under-the-other-name")
 def _(p):
     write(f"{p.alias}/{os.path.basename(p.ro)}/file.txt", os.O_WRONLY)
 
@@ -381,7 +379,7 @@ def _(p):
                 file.write(b"extracted")
 
 
-@attack("writing/outside-by-folder-handle")
+@attack("writing/outside-by-folder-handle", NATIVE)
 def _(p):
     write(f"../../outside/{os.path.basename(p.rw)}/new.txt", os.O_WRONLY | os.O_CREAT, dir_fd=folder(p.rw))
 
