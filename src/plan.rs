@@ -99,6 +99,9 @@ pub struct Confinement {
     /// System calls that reach the network or other processes fail.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub calls: bool,
+    /// So do those that change modes, owners, times and attributes of files.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub metadata: bool,
 }
 
 /// Why pyw stays as the parent instead of becoming the runtime.
@@ -764,6 +767,7 @@ impl Planner<'_> {
             read: paths(&runtime.descriptor.fence.read),
             write: paths(&runtime.descriptor.fence.write),
             calls: runtime.descriptor.isolation == Isolation::Process,
+            metadata: self.sandbox.javascript,
         };
         out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.to_owned());

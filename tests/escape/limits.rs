@@ -88,7 +88,7 @@ fn run(
     options: &[&str],
     program: &str,
 ) -> Result<(Option<i32>, String, String), String> {
-    let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|e| e.to_string())?;
     let mut command: Command = tools.pyw(home.path());
     command
         .args(["--runtime", runtime])

@@ -137,7 +137,7 @@ impl Runs {
         }
         let program = "import os, sys, this; print(sorted(os.listdir('/tmp')), 'sitecustomize' in sys.modules, \
                        os.path.getsize('/dev/null'), len(this.s) > 800)";
-        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|e| e.to_string())?;
         let mut command = self.tools.pyw(home.path());
         command
             .args(["--runtime", subject, "-c", program])

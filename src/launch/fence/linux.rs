@@ -13,7 +13,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetStatus,
 };
 
-use super::calls;
+use super::{calls, metadata};
 use crate::plan::{Abilities, Confinement, Fence};
 
 /// The rights that are handled: all of the file system as of Linux 6.2, where truncation, without
@@ -67,6 +67,7 @@ fn ruleset() -> Result<RulesetCreated, String> {
 pub struct Prepared {
     rules: RulesetCreated,
     calls: Option<calls::Filter>,
+    metadata: Option<metadata::Filter>,
 }
 
 impl Prepared {
@@ -93,7 +94,15 @@ impl Prepared {
         // Rust's runtime opens it where a standard stream is closed.
         rules = add(rules, &Utf8PathBuf::from("/dev/null"), write)?;
         let calls = confinement.calls.then(calls::Filter::new).transpose()?;
-        Ok(Self { rules, calls })
+        let metadata = confinement
+            .metadata
+            .then(metadata::Filter::new)
+            .transpose()?;
+        Ok(Self {
+            rules,
+            calls,
+            metadata,
+        })
     }
 
     /// Confines the calling process, for good, and all that it starts.
@@ -106,6 +115,7 @@ impl Prepared {
             RulesetStatus::FullyEnforced => {}
             other => return Err(format!("Landlock is {other:?}, not fully enforced")),
         }
+        self.metadata.map_or(Ok(()), |filter| filter.enforce())?;
         self.calls.map_or(Ok(()), |filter| filter.enforce())
     }
 }

@@ -319,7 +319,7 @@ def _(p):
 
 @attack("powers/store", UNFENCED, NODE)
 def _(p):
-    return builtin("fs").existsSync(p.store) and WON
+    return builtin("fs").readdirSync(p.store).length and WON
 
 
 @attack("powers/home", UNFENCED, NODE)

@@ -323,7 +323,7 @@ def _(p):
 
 @attack("reading/proc-cwd", NATIVE)
 def _(p):
-    return read(f"/proc/self/cwd/../outside/{os.path.basename(p.ro)}/secret.txt")
+    return read(f"/proc/self/cwd/../base/outside/{os.path.basename(p.ro)}/secret.txt")
 
 
 @attack("reading/proc-of-another", NATIVE)

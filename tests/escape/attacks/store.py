@@ -2,7 +2,7 @@
 
 import os
 
-from kit import NATIVE, attack, folder, write
+from kit import NATIVE, WON, attack, folder, write
 
 NEW = os.O_WRONLY | os.O_CREAT
 
@@ -29,7 +29,7 @@ def _(p):
 
 @attack("store/listed", NATIVE)
 def _(p):
-    return os.listdir(p.store)
+    return os.listdir(p.store) and WON
 
 
 @attack("store/precompiled", NATIVE)
