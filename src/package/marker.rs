@@ -84,11 +84,7 @@ pub(super) mod tests {
                 .collect(),
             platform: "wasi_0_0_0_wasm32".into(),
             aliases: Vec::new(),
-<<<<<<< HEAD
-            site: "/lib/python3.12/site-packages".into(),
-=======
             site: String::new(),
->>>>>>> node
             soabi: "cpython-312-wasm32-wasi".into(),
             paths: BTreeMap::new(),
             builtin_modules: Vec::new(),

@@ -63,32 +63,3 @@ impl Guest for Pretended {
         Ok(())
     }
 }
-<<<<<<< HEAD
-=======
-
-/// An interpreter that is only a folder.
-pub fn interpreter(folder: &Utf8Path, key: &str) -> Interpreter {
-    let folder = folder.join(key);
-    std::fs::create_dir_all(folder.join("lib/python3.12")).unwrap();
-    Interpreter {
-        key: key.to_owned(),
-        folder,
-        info: Info {
-            version: "3.12.0".into(),
-            banner: String::new(),
-            stdlib: "/usr/local/lib/python3.12".into(),
-            prefix: "/usr/local".into(),
-            markers: BTreeMap::new(),
-            platform: "wasi_0_0_0_wasm32".into(),
-            aliases: Vec::new(),
-            site: "/usr/local/lib/python3.12/site-packages".into(),
-            soabi: String::new(),
-            paths: BTreeMap::new(),
-            builtin_modules: Vec::new(),
-            module_sha256: "0".repeat(64),
-            module_memory: 0,
-            source: String::new(),
-        },
-    }
-}
->>>>>>> node

@@ -250,7 +250,6 @@ pub fn run(folder: &Utf8Path) {
         python_options,
         args: owned(args),
         roots: Vec::new(),
-        javascript: false,
         mounts: Vec::new(),
         env: BTreeMap::from([("COLUMNS".to_owned(), "60".to_owned())]),
         cwd: None,
