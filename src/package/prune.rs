@@ -14,7 +14,7 @@ use crate::store::prune::Pruned;
 use crate::store::{Entry, Kind, Store, StoreError};
 
 /// The caches that only pyw itself writes; the others are runtimes'.
-const OWN_CACHES: [&str; 3] = ["metadata", "pages", "wheels"];
+const OWN_CACHES: [&str; 4] = ["metadata", "pages", "resolutions", "wheels"];
 
 /// Removes what nobody used for so long, what another release of pyw left and this one cannot
 /// use, and plain environments that compiled ones have replaced. With `dry` it only tells.

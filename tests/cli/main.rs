@@ -6,13 +6,7 @@
 // Links, pipes, signals and shells are what much of this is about.
 #![cfg(unix)]
 
-#[path = "../wheels/archive.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod archive;
 mod pyw;
-#[path = "../packages/repo.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod repo;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

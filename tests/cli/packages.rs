@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::archive::Made;
 use crate::pyw::{Pyw, finish};
-use crate::repo::{Entry, serve};
+use crate::support::archive::Made;
+use crate::support::repo::{Entry, serve};
 use crate::support::server::Server;
 
 /// A wheel with one module that tells its version, and what it needs.

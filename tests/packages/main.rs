@@ -3,7 +3,6 @@
 
 mod directs;
 mod real;
-mod repo;
 mod reports;
 mod resolving;
 mod serving;

@@ -4,7 +4,7 @@ use pyw::package::metadata::Metadata;
 use pyw::package::resolution::{Prereleases, ResolveRequest, Source, Upgrade, Why};
 use pyw::package::{Resolution, resolve};
 
-use crate::repo::{Entry, metadata, pure, serve, wheel};
+use crate::support::repo::{Entry, metadata, pure, serve, wheel};
 use crate::support::zip;
 use crate::{Scratch, name, pins, python, python_of, request, requirement, run, told};
 

@@ -1,9 +1,11 @@
-//! What the test programs share: folders that go away, processes of their own, disks, zips, a
-//! server, interpreters that are only described.
+//! What the test programs share: folders that go away, processes of their own, disks, zips,
+//! wheels, an index, a server, interpreters that are only described.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+pub mod archive;
 pub mod process;
 pub mod python;
+pub mod repo;
 pub mod server;
 pub mod zip;
 

@@ -29,6 +29,7 @@ pub fn info(minor: &str) -> Info {
         "soabi": format!("cpython-{tag}-wasm32-wasi"),
         "paths": {},
         "builtin_modules": [],
+        "site": format!("/usr/local/lib/python{minor}/site-packages"),
         "module_sha256": "0".repeat(64),
     }))
     .unwrap()

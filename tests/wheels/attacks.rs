@@ -5,8 +5,8 @@ use pyw::package::record::{Hash, Line};
 use pyw::package::wheel::{self, Fault, Origin, WheelError, WheelRef};
 use pyw::store::{Kind, Sha256, StoreError};
 
-use crate::archive::Made;
 use crate::offline;
+use crate::support::archive::Made;
 use crate::support::zip::Entry;
 use crate::support::{Scratch, files};
 

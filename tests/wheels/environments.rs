@@ -13,8 +13,8 @@ use pyw::package::wheel::{self, WheelRef};
 use pyw::store::Kind;
 use pyw::store::usage::Use;
 
-use crate::archive::Made;
 use crate::guest::Pretended;
+use crate::support::archive::Made;
 use crate::support::python::interpreter;
 use crate::support::{Scratch, files};
 use crate::{offline, remove_unused};

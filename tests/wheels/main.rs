@@ -1,7 +1,6 @@
 //! Wheels, from the archive to the tree that a guest imports from.
 #![cfg(unix)]
 
-mod archive;
 mod attacks;
 mod environments;
 mod guest;

@@ -9,8 +9,8 @@ use pyw::package::environment::{self, Contents, Environment, EnvironmentError};
 use pyw::package::wheel::WheelRef;
 use pyw::store::{Kind, Store};
 
-use crate::archive::Made;
 use crate::guest::Pretended;
+use crate::support::archive::Made;
 use crate::support::process::{
     Killed, READ_ONLY, SMALL_DISK, child_command, done, wait_for, with_mount,
 };

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use pyw::store::Sha256;
 
-use crate::support::server::{Reply, Request, Server};
-use crate::support::zip::{self, zip};
+use super::server::{Reply, Request, Server};
+use super::zip::{self, zip};
 
 pub const JSON: &str = "application/vnd.pypi.simple.v1+json";
 

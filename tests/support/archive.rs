@@ -5,7 +5,7 @@ use pyw::package::record::{self, Line};
 use pyw::package::wheel::WheelRef;
 use pyw::store::Sha256;
 
-use crate::support::zip::{Entry, zip};
+use super::zip::{Entry, zip};
 
 /// A wheel being made.
 #[derive(Clone)]
