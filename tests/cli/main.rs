@@ -24,3 +24,4 @@ mod plans;
 mod runtimes;
 mod scripts;
 mod stores;
+mod trust;
