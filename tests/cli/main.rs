@@ -19,6 +19,7 @@ mod input;
 mod interpreters;
 mod modules;
 mod network;
+mod node;
 mod packages;
 mod plans;
 mod runtimes;
