@@ -14,6 +14,7 @@ pub mod run;
 pub mod runtime;
 pub mod split;
 pub mod tree;
+pub mod trust;
 
 use std::process::ExitCode;
 
@@ -126,6 +127,11 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
         }
         Command::Tree { subject, output } => tree::execute(&subject, output.format, &manage.common),
         Command::Cache(command) => cache::execute(command),
+        Command::Trust {
+            target,
+            list,
+            forget,
+        } => trust::execute(target.as_deref(), list, forget, &manage.common),
         Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
     }
 }

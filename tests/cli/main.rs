@@ -25,3 +25,4 @@ mod plans;
 mod runtimes;
 mod scripts;
 mod stores;
+mod trust;
