@@ -189,6 +189,7 @@ fn granted_javascript_stays_in_the_fence() {
              list EACCES\n\
              socket EPERM\n\
              spawn EPERM\n\
+             spawn alone EPERM\n\
              signal EPERM\n\
              OPENSSL_CONF TZ\n",
         )

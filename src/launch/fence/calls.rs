@@ -1,7 +1,7 @@
 //! The system-call filter (seccomp): what a runtime that is no sandbox must not ask the kernel for.
 //!
 //! Files are Landlock's. This is about the rest by which a process reaches beyond itself: the
-//! network, other processes, the kernel's own settings. Such calls fail with "operation not
+//! network, other processes and new ones, the kernel's own settings. Such calls fail with "operation not
 //! permitted"; all others are left alone, since a JavaScript engine needs more than can be listed.
 
 use std::collections::BTreeMap;
@@ -65,13 +65,19 @@ const REFUSED: &[libc::c_long] = &[
 /// What fails unless its first argument is the process itself, which ends itself by signals.
 const REFUSED_TO_OTHERS: &[libc::c_long] = &[libc::SYS_kill, libc::SYS_tgkill];
 
+/// Starts processes, by whatever name. (`clone` also starts threads.)
+#[cfg(target_arch = "x86_64")]
+const FORKS: &[libc::c_long] = &[libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const FORKS: &[libc::c_long] = &[];
+
 /// Stands in the filter for the process's number until that is known. No process has it: numbers
 /// end at 2^22.
 const ITSELF: u32 = 0x5157_7e1f;
 
-/// A filter that is ready to be put on.
+/// A filter that is ready to be put on, in two parts: what is not permitted, and what is not there.
 #[derive(Debug)]
-pub struct Filter(BpfProgram);
+pub struct Filter([BpfProgram; 2]);
 
 impl Filter {
     /// Makes the filter.
@@ -80,7 +86,8 @@ impl Filter {
     /// pyw does not know this machine's system calls.
     pub fn new() -> Result<Self, String> {
         let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())?;
-        let mut rules: BTreeMap<i64, _> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+        let always = REFUSED.iter().chain(FORKS);
+        let mut rules: BTreeMap<i64, _> = always.map(|call| (*call, Vec::new())).collect();
         for call in REFUSED_TO_OTHERS {
             let other = SeccompCondition::new(
                 0,
@@ -91,10 +98,27 @@ impl Filter {
             let rule = other.and_then(|other| SeccompRule::new(vec![other]));
             rules.insert(*call, vec![rule.map_err(|e| e.to_string())?]);
         }
-        let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch);
-        let program = filter.and_then(BpfProgram::try_from);
-        Ok(Self(program.map_err(|e| e.to_string())?))
+        // A thread shares its process; everything else that is cloned is a process of its own.
+        let no_thread = SeccompCondition::new(
+            0,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(u64::from(libc::CLONE_THREAD.unsigned_abs())),
+            0,
+        );
+        let rule = no_thread.and_then(|no_thread| SeccompRule::new(vec![no_thread]));
+        rules.insert(libc::SYS_clone, vec![rule.map_err(|e| e.to_string())?]);
+        // Its flags are in memory, where no filter sees them. C libraries then use `clone`.
+        let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+        let program = |rules, errno: i32| {
+            let refused = SeccompAction::Errno(errno.unsigned_abs());
+            SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)
+                .and_then(BpfProgram::try_from)
+                .map_err(|e| e.to_string())
+        };
+        Ok(Self([
+            program(rules, libc::EPERM)?,
+            program(absent, libc::ENOSYS)?,
+        ]))
     }
 
     /// Puts the filter on the calling thread, for good, and on all that it starts.
@@ -103,10 +127,13 @@ impl Filter {
     /// The kernel does not take it.
     pub fn enforce(mut self) -> Result<(), String> {
         // In place: between fork and exec nothing should be allocated.
-        for instruction in self.0.iter_mut().filter(|i| i.k == ITSELF) {
-            instruction.k = std::process::id();
+        for program in &mut self.0 {
+            for instruction in program.iter_mut().filter(|i| i.k == ITSELF) {
+                instruction.k = std::process::id();
+            }
+            seccompiler::apply_filter(program).map_err(|e| e.to_string())?;
         }
-        seccompiler::apply_filter(&self.0).map_err(|e| e.to_string())
+        Ok(())
     }
 }
 
