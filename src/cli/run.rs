@@ -302,6 +302,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             stdin: std::io::stdin().is_terminal(),
             stdout: std::io::stdout().is_terminal(),
             stderr: std::io::stderr().is_terminal(),
+            size: launch::terminal_size(),
         },
         private_tmp: !options.no_tmp,
         javascript: options.js,

@@ -69,6 +69,7 @@ fn sandbox() -> Sandbox {
             stdin: true,
             stdout: false,
             stderr: true,
+            size: Some((24, 80)),
         },
         javascript: false,
         scratch: Some(Scratch {
