@@ -4,6 +4,7 @@
 pub mod cache;
 pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod export;
 pub mod help;
 pub mod lock;
@@ -127,6 +128,7 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
         }
         Command::Tree { subject, output } => tree::execute(&subject, output.format, &manage.common),
         Command::Cache(command) => cache::execute(command),
+        Command::Doctor { output } => doctor::execute(output.format, &manage.common),
         Command::Trust {
             target,
             list,

@@ -344,6 +344,11 @@ pub enum Command {
                       in the configuration, puts the store elsewhere."
     )]
     Cache(CacheCommand),
+    /// Tell what there is to run with, how well it isolates, and what could be better
+    Doctor {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Agree to what a script or project asks for, as it asks for it now
     Trust {
         /// The script, or the project's folder; the current one if nothing is named

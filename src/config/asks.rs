@@ -3,6 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::excerpt::visible;
 use super::{Config, Setting};
 use crate::sandbox::mount::guest_path_of;
 use crate::sandbox::{Access, EnvSpec, MountSpec, Network};
@@ -108,17 +109,25 @@ impl Asks {
         if self.network.is_some() {
             rows.push(("reach the network".to_owned(), "--network host".to_owned()));
         }
-        rows
+        // A stranger wrote this, and it goes to a terminal on which the user decides.
+        let plain = |text: String| text.chars().map(visible).collect();
+        rows.into_iter()
+            .map(|(what, flag)| (plain(what), plain(flag)))
+            .collect()
     }
 
     /// The digest of what is asked for: another request is another digest.
     #[must_use]
     pub fn digest(&self) -> Sha256 {
-        let mut text = String::new();
-        for (what, _) in self.rows() {
-            text.push_str(&what);
-            text.push('\n');
-        }
+        let mounts = self.mounts.iter().map(|Setting { value: mount, .. }| {
+            let host = real(&mount.host);
+            format!("mount {host:?} {:?} {:?}\n", mount.guest, mount.access)
+        });
+        let env = self.env.iter();
+        let env = env.map(|Setting { value, .. }| format!("env {:?}\n", value.name));
+        let network = self.network.iter();
+        let network = network.map(|Setting { value, .. }| format!("network {value:?}\n"));
+        let text: String = mounts.chain(env).chain(network).collect();
         Sha256::of(text.as_bytes())
     }
 }

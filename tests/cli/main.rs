@@ -14,6 +14,7 @@ mod support;
 mod cache;
 mod commands;
 mod config;
+mod doctor;
 mod dry_run;
 mod input;
 mod interpreters;

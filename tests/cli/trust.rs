@@ -218,3 +218,23 @@ fn links_are_seen_through() {
     .code(119)
     .run();
 }
+
+/// What is asked for cannot write over the question.
+#[test]
+fn control_characters_are_not_printed() {
+    let pyw = Pyw::new()
+        .write(
+            "app.py",
+            "# /// script\n# [tool.pyw]\n# env = [\"A\\u001b[2K\\rB\"]\n# ///\n",
+        )
+        .args(["app.py"])
+        .any_stderr()
+        .code(119)
+        .run();
+    let stderr = &pyw.output.stderr;
+    assert!(
+        stderr.contains("see your variable A\u{fffd}[2K\u{fffd}B"),
+        "{stderr:?}"
+    );
+    assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
+}
