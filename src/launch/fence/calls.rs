@@ -1,8 +1,9 @@
 //! The system-call filter (seccomp): what a runtime that is no sandbox must not ask the kernel for.
 //!
 //! Files are Landlock's. This is about the rest by which a process reaches beyond itself: the
-//! network, other processes and new ones, the kernel's own settings. Such calls fail with "operation not
-//! permitted"; all others are left alone, since a JavaScript engine needs more than can be listed.
+//! network, other processes and new ones, the kernel's own settings. Such calls fail with
+//! "operation not permitted"; all others are left alone, since a JavaScript engine needs more than
+//! can be listed.
 
 use std::collections::BTreeMap;
 
