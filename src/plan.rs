@@ -10,9 +10,11 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use crate::interpreter::Module;
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
+use crate::interpreter::imports::Import;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
@@ -115,9 +117,7 @@ pub struct Context<'a> {
     pub runtime: &'a Runtime,
     pub fence: &'a Fence,
     /// The interpreter's module with this runtime's adaptations.
-    pub module: &'a Utf8Path,
-    /// The least linear memory that the module asks for, in bytes.
-    pub module_memory: u64,
+    pub module: &'a Module,
     /// pyw's own folders, which no program may write.
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
@@ -140,6 +140,30 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
         preopens: String::new(),
     }
     .run()
+}
+
+/// Imports for people: by module, and not all of many.
+fn list_imports(imports: &[&Import]) -> String {
+    const SHOWN: usize = 4;
+    let mut modules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for import in imports {
+        modules
+            .entry(&import.module)
+            .or_default()
+            .push(&import.name);
+    }
+    let modules: Vec<String> = modules
+        .iter()
+        .map(|(module, names)| {
+            let more = match names.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let shown: Vec<&str> = names.iter().copied().take(SHOWN).collect();
+            format!("{}{more} of `{module}`", shown.join(", "))
+        })
+        .collect();
+    modules.join("; ")
 }
 
 struct Planner<'a> {
@@ -185,10 +209,11 @@ impl Planner<'_> {
         args.extend(self.network());
         args.extend(fill_all(
             &descriptor.command.module,
-            &[("module", self.context.module.as_str())],
+            &[("module", self.context.module.path.as_str())],
         ));
         args.extend(descriptor.command.separator.iter().cloned());
         args.extend(guest_args);
+        self.check_imports();
 
         if let Abilities::Missing(why) = &self.context.fence.paths
             && descriptor.mount.escapes
@@ -302,6 +327,23 @@ impl Planner<'_> {
             access: Access::Write,
             purpose: Purpose::Channel,
         })
+    }
+
+    /// A runtime cannot load a module that imports what it does not provide.
+    fn check_imports(&mut self) {
+        let name = self.context.runtime.descriptor.name.clone();
+        let imports = &self.context.module.imports;
+        let lacking = self.context.runtime.descriptor.lacking(imports);
+        if lacking.is_empty() {
+            return;
+        }
+        let mut choices = self.others(|d| d.lacking(imports).is_empty());
+        choices.push("use another interpreter: --python".into());
+        self.refuse(
+            "what the interpreter's module imports",
+            format!("{name} does not provide {}", list_imports(&lacking)),
+            choices,
+        );
     }
 
     /// Neither Landlock nor a preopen can take back below a folder what was granted above it.
@@ -521,8 +563,8 @@ impl Planner<'_> {
         let mut args = Vec::new();
         if let Some(bytes) = limits.memory {
             let shown = format!("at most {} of memory", format_size(bytes));
-            if bytes < self.context.module_memory {
-                let least = format_size(self.context.module_memory);
+            if bytes < self.context.module.memory {
+                let least = format_size(self.context.module.memory);
                 self.refuse(
                     &shown,
                     format!("the interpreter itself needs {least} to start"),
@@ -619,7 +661,7 @@ impl Planner<'_> {
             write: paths(&runtime.descriptor.fence.write),
         };
         out.execute.extend(runtime.needs.iter().cloned());
-        out.read.push(self.context.module.to_owned());
+        out.read.push(self.context.module.path.clone());
         for mount in mounts {
             match mount.access {
                 Access::Read => out.read.push(mount.host.clone()),

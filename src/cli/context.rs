@@ -1,6 +1,7 @@
 //! What every command starts from: configuration, store, catalogs, and the ways to get a runtime
 //! and an interpreter ready.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
@@ -10,7 +11,8 @@ use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
-use crate::interpreter::{self, Interpreter};
+use crate::interpreter::imports::{self, Import};
+use crate::interpreter::{self, Interpreter, Module};
 use crate::launch;
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
@@ -265,7 +267,7 @@ impl Context {
                 Choice::Path(path) => {
                     // Without the `.` of `./python.wasm`, which would stand in messages.
                     let path: Utf8PathBuf = self.cwd.join(path).components().collect();
-                    interpreter::convert::from_path(&path, &self.store, &importer)?
+                    interpreter::convert::from_path(&path, path.as_str(), &self.store, &importer)?
                 }
             },
         )
@@ -290,8 +292,7 @@ impl Context {
         &self,
         sandbox: &Sandbox,
         runtime: &Runtime,
-        module: &Utf8Path,
-        module_memory: u64,
+        module: &Module,
         accept_writable: bool,
     ) -> Result<Plan, Error> {
         let known = self.descriptors()?;
@@ -301,7 +302,6 @@ impl Context {
                 runtime,
                 fence: &self.fence,
                 module,
-                module_memory,
                 own: &self.own,
                 known: &known,
                 accept_writable,
@@ -321,21 +321,21 @@ pub struct Importer<'a> {
 }
 
 impl Importer<'_> {
-    /// The first usable runtime in the order of `auto`, whichever the program itself is to run
-    /// on: what comes out is the same, and byte-compiling takes minutes on an interpreting one.
-    fn runtime(&self) -> Result<&Runtime, String> {
+    /// The first usable runtime in the order of `auto` that provides these imports, whichever the
+    /// program itself is to run on: what comes out is the same, and byte-compiling takes minutes on
+    /// an interpreting one. An importer serves one interpreter, whose imports don't change.
+    fn runtime(&self, imports: &BTreeSet<Import>) -> Result<&Runtime, String> {
         let choose = || {
             let order = self.context.order().map_err(|e| e.to_string())?;
-            let found = order
+            let mut found = order
                 .iter()
-                .find_map(|name| self.context.find(name).ok().flatten());
-            match found {
-                Some(runtime) => Ok(runtime),
-                None => {
-                    let mut all = self.context.candidates().map_err(|e| e.to_string())?;
-                    Ok(all.remove(0))
-                }
+                .filter_map(|name| self.context.find(name).ok().flatten());
+            if let Some(runtime) = found.find(|r| r.descriptor.lacking(imports).is_empty()) {
+                return Ok(runtime);
             }
+            // One that will refuse, with its reason, is better than to know none.
+            let mut all = self.context.candidates().map_err(|e| e.to_string())?;
+            Ok(all.remove(0))
         };
         self.runtime
             .get_or_init(choose)
@@ -352,7 +352,12 @@ impl Guest for Importer<'_> {
         args: Vec<String>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<(), String> {
-        let runtime = self.runtime()?;
+        let module = Module {
+            path: module.to_owned(),
+            memory: 0,
+            imports: imports::special_imports(module).map_err(|error| error.to_string())?,
+        };
+        let runtime = self.runtime(&module.imports)?;
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -398,7 +403,7 @@ impl Guest for Importer<'_> {
         // program's yet, so a runtime without read-only mounts will do.
         let plan = self
             .context
-            .plan(&sandbox, runtime, module, 0, true)
+            .plan(&sandbox, runtime, &module, true)
             .map_err(|error| error.to_string())?;
         launch::capture(&plan, progress)
     }

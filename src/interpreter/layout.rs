@@ -1,14 +1,15 @@
-//! The layouts in which CPython for WASI is handed around, brought into one: `bin/python.wasm`
-//! and `lib/python3.X`.
+//! The layouts in which CPython for WASI is handed around, brought into one: `bin/python.wasm`,
+//! `lib/python3.X`, and `licenses`.
 //!
 //! Known are a lone `python.wasm` (standard library inside, or in `lib` beside it), the folder or
 //! zip of cpython-wasi-build (`python.wasm`, `lib/python3.X`), CPython's own package
-//! (`lib-wasm/python3.X.wasm`), and a PEP 711 pybi (`bin/python.wasm`, `lib/python3.X`).
+//! (`lib-wasm/python3.X.wasm`, in a `.tar.xz`), a PEP 711 pybi, and what pyw itself imported.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::InterpreterError;
-use super::{MODULE, format_tag};
+use super::pybi::{self, read::Verified};
+use super::{INFO_FILE, LICENSES, MODULE, ORIGINALS, START_MODULE, format_tag};
 use crate::store::hash::Sha256;
 use crate::store::unpack;
 
@@ -36,9 +37,10 @@ pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
         }
     }
     let hash = Sha256::of(seen.as_bytes()).to_string();
-    let stem: String = path
-        .file_stem()
-        .unwrap_or("python")
+    let stem = path.file_stem().unwrap_or("python");
+    let stem: String = stem
+        .strip_suffix(".tar")
+        .unwrap_or(stem)
         .chars()
         .map(|c| match c.to_ascii_lowercase() {
             c if c.is_ascii_alphanumeric() || ".-_+".contains(c) => c,
@@ -76,41 +78,85 @@ fn list_library(root: &Utf8Path, seen: &mut String) -> Result<(), InterpreterErr
     Ok(())
 }
 
-/// Brings the interpreter at `path` into `staging` in pyw's own layout. Answers whether its
-/// standard library came along; otherwise it is inside the module.
+/// What came of bringing an interpreter in.
+#[derive(Debug)]
+pub struct Brought {
+    /// Its standard library came along; otherwise it is inside the module.
+    pub library: bool,
+    /// What a pybi says of itself.
+    pub stated: Option<Verified>,
+}
+
+/// Brings the interpreter at `path` into `staging` in pyw's own layout. An archive goes by the name
+/// `file`, whatever its path is.
 ///
 /// # Errors
 /// No module is found, more than one is, or an archive is malformed.
-pub fn bring(path: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
+pub fn bring(path: &Utf8Path, file: &str, staging: &Utf8Path) -> Result<Brought, InterpreterError> {
     let bin = staging.join("bin");
     std::fs::create_dir_all(&bin).map_err(|source| InterpreterError::Io {
         action: "make",
         path: bin,
         source,
     })?;
+    let plain = |library| Brought {
+        library,
+        stated: None,
+    };
     if path.is_dir() {
-        return take(path, path, staging);
+        return take(path, path, staging).map(plain);
     }
     let begin = beginning(path)?;
-    if begin.starts_with(b"PK") {
-        let unpacked = staging.join(".unpacked");
-        std::fs::create_dir_all(&unpacked).map_err(|source| InterpreterError::Io {
-            action: "make",
-            path: unpacked.clone(),
-            source,
-        })?;
-        unpack::unpack_zip(path, &unpacked, &unpack::Unpack::default())?;
-        let root = only_folder(&unpacked)?;
-        let library = take(&root, path, staging)?;
-        let _ = std::fs::remove_dir_all(&unpacked);
-        return Ok(library);
-    }
-    // Whether it is a module at all is told by the inspection that follows.
-    copy_file(path, &staging.join(MODULE))?;
-    match beside(path) {
-        Some(folder) => copy_library(&folder, staging),
-        None => Ok(false),
-    }
+    let format = match begin.as_slice() {
+        [b'P', b'K', ..] => unpack::Format::Zip,
+        [0x1f, 0x8b, ..] => unpack::Format::Tgz,
+        [0xfd, b'7', b'z', b'X'] => unpack::Format::Txz,
+        _ => {
+            // Whether it is a module at all is told by the inspection that follows.
+            copy_file(path, &staging.join(MODULE))?;
+            return match beside(path) {
+                Some(folder) => copy_library(&folder, false, staging).map(plain),
+                None => Ok(plain(false)),
+            };
+        }
+    };
+    let unpacked = staging.join(".unpacked");
+    let brought = if file.ends_with(".pybi") {
+        let stated = pybi::read::unpack(path, file, &unpacked)?;
+        take_pybi(&unpacked, stated, staging)?
+    } else {
+        let what = unpack::Unpack::default();
+        unpack::unpack(format, path, &unpacked, &what)?;
+        if unpacked.join(pybi::PYBI).exists() {
+            return Err(pybi::Fault::FileName.of(file).into());
+        }
+        plain(take(&only_folder(&unpacked)?, path, staging)?)
+    };
+    std::fs::remove_dir_all(&unpacked).map_err(|source| InterpreterError::Io {
+        action: "remove",
+        path: unpacked,
+        source,
+    })?;
+    Ok(brought)
+}
+
+fn take_pybi(
+    root: &Utf8Path,
+    stated: Verified,
+    staging: &Utf8Path,
+) -> Result<Brought, InterpreterError> {
+    let module = match &stated.module {
+        Some(module) => root.join(module),
+        None => find_module(root)?,
+    };
+    copy_file(&module, &staging.join(MODULE))?;
+    copy_licenses(&root.join(pybi::LICENSES), staging)?;
+    // It says for where it was compiled, and import checks that.
+    let byte_code = stated.pybi.wasm.library.is_some();
+    Ok(Brought {
+        library: copy_library(root, byte_code, staging)?,
+        stated: Some(stated),
+    })
 }
 
 fn take(root: &Utf8Path, shown: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
@@ -122,7 +168,63 @@ fn take(root: &Utf8Path, shown: &Utf8Path, staging: &Utf8Path) -> Result<bool, I
         other => other,
     })?;
     copy_file(&module, &staging.join(MODULE))?;
-    copy_library(root, staging)
+    let imported = root.join(INFO_FILE).is_file();
+    let licenses = match imported {
+        true => root.join(LICENSES),
+        false => root.to_owned(),
+    };
+    copy_licenses(&licenses, staging)?;
+    let library = copy_library(root, false, staging)?;
+    if imported {
+        undo_import(root, staging)?;
+    }
+    Ok(library)
+}
+
+/// Takes pyw's bootstrap out of a library that was imported.
+fn undo_import(root: &Utf8Path, staging: &Utf8Path) -> Result<(), InterpreterError> {
+    let Some(library) = find_library(staging)? else {
+        return Ok(());
+    };
+    let _ = std::fs::remove_file(library.join(START_MODULE));
+    let originals = root.join(ORIGINALS);
+    for entry in walkdir::WalkDir::new(&originals) {
+        let entry = entry.map_err(|e| walk(&originals, e))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else {
+            continue;
+        };
+        if entry.file_type().is_file()
+            && let Ok(inside) = path.strip_prefix(&originals)
+        {
+            copy_file(path, &library.join(inside))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the licences that lie in a folder, if there are any.
+fn copy_licenses(from: &Utf8Path, staging: &Utf8Path) -> Result<(), InterpreterError> {
+    let Ok(entries) = from.read_dir_utf8() else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let upper = name.to_ascii_uppercase();
+        let is_one = ["LICENSE", "LICENCE", "COPYING", "NOTICE"]
+            .iter()
+            .any(|word| upper.starts_with(word));
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_one && is_file {
+            let folder = staging.join(LICENSES);
+            std::fs::create_dir_all(&folder).map_err(|source| InterpreterError::Io {
+                action: "make",
+                path: folder.clone(),
+                source,
+            })?;
+            copy_file(entry.path(), &folder.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The folder of a lone module, when a standard library lies beside it.
@@ -233,7 +335,11 @@ fn find_library(root: &Utf8Path) -> Result<Option<Utf8PathBuf>, InterpreterError
     }
 }
 
-fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
+fn copy_library(
+    root: &Utf8Path,
+    byte_code: bool,
+    staging: &Utf8Path,
+) -> Result<bool, InterpreterError> {
     let Some(library) = find_library(root)? else {
         return Ok(false);
     };
@@ -247,7 +353,7 @@ fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, Interpreter
         })?;
         let inside = path.strip_prefix(&library).unwrap_or(path);
         // Byte code of unknown origin is not taken over: pyw compiles the sources itself.
-        if inside.components().any(|c| c.as_str() == "__pycache__") {
+        if !byte_code && inside.components().any(|c| c.as_str() == "__pycache__") {
             continue;
         }
         let to = target.join(inside);

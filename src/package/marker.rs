@@ -84,11 +84,7 @@ pub(super) mod tests {
                 .collect(),
             platform: "wasi_0_0_0_wasm32".into(),
             soabi: "cpython-312-wasm32-wasi".into(),
-            paths: BTreeMap::new(),
-            builtin_modules: Vec::new(),
-            module_sha256: String::new(),
-            module_memory: 0,
-            source: String::new(),
+            ..Info::default()
         }
     }
 

@@ -21,7 +21,7 @@ pub mod page;
 pub mod project;
 pub mod project_file;
 mod provider;
-pub mod record;
+pub mod pybis;
 pub mod report;
 pub mod requirement;
 pub mod requirements_file;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::template::Template;
 use crate::interpreter::adapt::Adaptation;
+use crate::interpreter::imports::{Import, Provided};
 use crate::store::source::Source;
 
 /// How to run programs on one runtime.
@@ -24,6 +25,9 @@ pub struct Descriptor {
     /// Names of the executable on `PATH`, best first.
     pub executables: Vec<String>,
     pub probe: Probe,
+    /// What modules may import from it beyond WASI preview 1.
+    #[serde(default)]
+    pub provides: BTreeSet<Provided>,
     pub command: CommandLine,
     #[serde(default)]
     pub mount: MountGrant,
@@ -48,6 +52,13 @@ impl Descriptor {
     #[must_use]
     pub fn holds_read_only(&self) -> bool {
         self.mount.read.is_some() && !self.mount.read_leaks && !self.mount.escapes
+    }
+
+    /// Those of the imports that the runtime does not provide.
+    #[must_use]
+    pub fn lacking<'i>(&self, imports: &'i BTreeSet<Import>) -> Vec<&'i Import> {
+        let provided = |import: &&Import| self.provides.iter().any(|p| p.covers(import));
+        imports.iter().filter(|import| !provided(import)).collect()
     }
 
     /// Whether memory can be limited, by the runtime or inside the module.

@@ -28,6 +28,7 @@ mod http;
 pub mod indexes;
 mod locks;
 mod part;
+pub mod record;
 pub mod source;
 mod staging;
 mod tree;

@@ -137,8 +137,11 @@ fn plan_on(
         &plan::Context {
             runtime,
             fence,
-            module: Utf8Path::new("/store/modules/m/python.wasm"),
-            module_memory: 10 << 20,
+            module: &Module {
+                path: "/store/modules/m/python.wasm".into(),
+                memory: 10 << 20,
+                imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
+            },
             own: &["/store".into()],
             known: &known(),
             accept_writable: accept,

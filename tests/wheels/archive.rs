@@ -2,9 +2,9 @@
 //! refuses to write what an attacker would.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pyw::package::record::{self, Line};
 use pyw::package::wheel::WheelRef;
 use pyw::store::Sha256;
+use pyw::store::record::{self, Line};
 
 /// An entry of a zip.
 #[derive(Clone)]

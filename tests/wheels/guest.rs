@@ -81,11 +81,8 @@ pub fn interpreter(folder: &Utf8Path, key: &str) -> Interpreter {
             markers: BTreeMap::new(),
             platform: "wasi_0_0_0_wasm32".into(),
             soabi: String::new(),
-            paths: BTreeMap::new(),
-            builtin_modules: Vec::new(),
             module_sha256: "0".repeat(64),
-            module_memory: 0,
-            source: String::new(),
+            ..Info::default()
         },
     }
 }
