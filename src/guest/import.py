@@ -168,7 +168,8 @@ def describe(file):
     major, minor = info[:2]
     # Only the five names of the standard scheme, and relative, as PEP 711 wants them.
     paths = {}
-    for key, path in sysconfig.get_paths(vars={"base": "", "platbase": ""}).items():
+    root = dict.fromkeys(["base", "platbase", "installed_base", "installed_platbase"], "")
+    for key, path in sysconfig.get_paths(vars=root).items():
         paths[key] = path.lstrip("/") or "."
     told = {
         "version": full,

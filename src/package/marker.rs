@@ -54,7 +54,6 @@ fn minor_of(full: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
 

@@ -17,6 +17,10 @@ mod interpreters;
 mod modules;
 mod network;
 mod plans;
+mod pybis;
 mod runtimes;
 mod scripts;
+#[allow(dead_code, reason = "the tests of the store use all of it")]
+#[path = "../store/server.rs"]
+mod server;
 mod stores;

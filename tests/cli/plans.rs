@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
+use pyw::interpreter::Module;
 use pyw::plan::{self, Abilities, Fence, Plan, Refusal};
 use pyw::runtime::catalog::Catalog;
 use pyw::runtime::{Descriptor, Found, Runtime};
@@ -131,6 +132,17 @@ fn plan_on(
     sandbox: &Sandbox,
     fence: &Fence,
     accept: bool,
+) -> Result<Plan, Vec<Refusal>> {
+    plan_of(runtime, sandbox, fence, accept, &[])
+}
+
+/// The plan for a module that imports this beyond WASI preview 1.
+fn plan_of(
+    runtime: &Runtime,
+    sandbox: &Sandbox,
+    fence: &Fence,
+    accept: bool,
+    imports: &[&str],
 ) -> Result<Plan, Vec<Refusal>> {
     plan::plan(
         sandbox,
@@ -384,6 +396,14 @@ fn refusals() {
         ..of("wasmtime")
     };
     case("a script", &script, &sandbox(), &landlock());
+    for (name, import) in [
+        ("wasmtime", "wasi_snapshot_preview1 sock_open"),
+        ("wasmedge", "wasix_32v1 proc_fork"),
+        ("wasmer", "env memory"),
+    ] {
+        let plan = plan_of(&of(name), &sandbox(), &landlock(), false, &[import]);
+        let _ = writeln!(out, "# a foreign import, {name}\n{}", show(&plan));
+    }
     insta::assert_snapshot!("refusals", out);
 }
 

@@ -138,7 +138,7 @@ pub enum Fault {
         /// The platform tag.
         platform: String,
         /// Why not.
-        problem: WasmError,
+        problem: Box<WasmError>,
     },
 }
 

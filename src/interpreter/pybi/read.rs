@@ -407,7 +407,7 @@ fn check_module(
     let unfit = |problem| Fault::Module {
         path: path.to_owned(),
         platform: platform.clone(),
-        problem,
+        problem: Box::new(problem),
     };
     let full: Utf8PathBuf = dest.join(path);
     let info = wasm::inspect_file(&full).map_err(|mut error| {
