@@ -14,7 +14,7 @@ use crate::interpreter::Module;
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
-use crate::interpreter::imports::Import;
+use crate::interpreter::imports;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
@@ -140,30 +140,6 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
         preopens: String::new(),
     }
     .run()
-}
-
-/// Imports for people: by module, and not all of many.
-fn list_imports(imports: &[&Import]) -> String {
-    const SHOWN: usize = 4;
-    let mut modules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for import in imports {
-        modules
-            .entry(&import.module)
-            .or_default()
-            .push(&import.name);
-    }
-    let modules: Vec<String> = modules
-        .iter()
-        .map(|(module, names)| {
-            let more = match names.len().saturating_sub(SHOWN) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let shown: Vec<&str> = names.iter().copied().take(SHOWN).collect();
-            format!("{}{more} of `{module}`", shown.join(", "))
-        })
-        .collect();
-    modules.join("; ")
 }
 
 struct Planner<'a> {
@@ -341,7 +317,7 @@ impl Planner<'_> {
         choices.push("use another interpreter: --python".into());
         self.refuse(
             "what the interpreter's module imports",
-            format!("{name} does not provide {}", list_imports(&lacking)),
+            format!("{name} does not provide {}", imports::list(&lacking)),
             choices,
         );
     }

@@ -358,6 +358,23 @@ impl Guest for Importer<'_> {
             imports: imports::special_imports(module).map_err(|error| error.to_string())?,
         };
         let runtime = self.runtime(&module.imports)?;
+        let lacking = runtime.descriptor.lacking(&module.imports);
+        if !lacking.is_empty() {
+            let known = self.context.descriptors().map_err(|e| e.to_string())?;
+            let can = known
+                .iter()
+                .filter(|d| d.lacking(&module.imports).is_empty());
+            let can: Vec<&str> = can.map(|d| d.name.as_str()).collect();
+            return Err(format!(
+                "{} does not provide {}, which {} does",
+                runtime.label(),
+                imports::list(&lacking),
+                match can.as_slice() {
+                    [] => "no runtime that pyw knows".to_owned(),
+                    names => names.join(", "),
+                }
+            ));
+        }
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");

@@ -1,6 +1,6 @@
 //! What a module imports beyond WASI preview 1, which not every runtime provides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -209,6 +209,31 @@ pub fn special_imports(path: &Utf8Path) -> Result<BTreeSet<Import>, WasmError> {
             }
         }
     }
+}
+
+/// Imports for people: by module, and not all of many.
+#[must_use]
+pub fn list(imports: &[&Import]) -> String {
+    const SHOWN: usize = 4;
+    let mut modules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for import in imports {
+        modules
+            .entry(&import.module)
+            .or_default()
+            .push(&import.name);
+    }
+    let modules: Vec<String> = modules
+        .iter()
+        .map(|(module, names)| {
+            let more = match names.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let shown: Vec<&str> = names.iter().copied().take(SHOWN).collect();
+            format!("{}{more} of `{module}`", shown.join(", "))
+        })
+        .collect();
+    modules.join("; ")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use pyw::store::Sha256;
 use pyw::store::record::{self, Line};
+use wasm_encoder::reencode::{self, Reencode};
 
 use crate::pyw::Pyw;
 use crate::server::{File, Reply, Server};
@@ -56,18 +57,26 @@ fn files() -> Files {
     files
 }
 
-/// The pybi with some texts changed and a RECORD that agrees.
+/// The pybi with a text of it changed.
 fn changed(name: &str, from: &str, to: &str) -> Vec<u8> {
+    changed_by(&|path, bytes| match path == name {
+        true => {
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(text.contains(from), "{text}");
+            text.replace(from, to).into_bytes()
+        }
+        false => bytes,
+    })
+}
+
+/// The pybi with other files, and a RECORD that agrees.
+fn changed_by(change: &dyn Fn(&str, Vec<u8>) -> Vec<u8>) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     let mut lines = Vec::new();
-    for (path, mut bytes) in files() {
-        if path == name {
-            let text = String::from_utf8(bytes).unwrap();
-            assert!(text.contains(from), "{text}");
-            bytes = text.replace(from, to).into_bytes();
-        }
+    for (path, bytes) in files() {
+        let mut bytes = change(&path, bytes);
         if path == "pybi-info/RECORD" {
             lines.push(Line::bare(&path));
             bytes = record::format(&lines).into_bytes();
@@ -400,4 +409,96 @@ fn wrong_pybis_are_refused_and_leave_nothing() {
         .run();
     assert_eq!(before(&pyw), count);
     assert!(!pyw.dir().join("out").exists());
+}
+
+/// Adds an import that only WasmEdge provides and that nobody calls: all other functions move up.
+struct Importing {
+    imported: u32,
+    /// The type `(i32, i32) -> i32`.
+    ty: u32,
+}
+
+impl Reencode for Importing {
+    type Error = std::convert::Infallible;
+
+    fn function_index(&mut self, index: u32) -> Result<u32, reencode::Error<Self::Error>> {
+        Ok(index + u32::from(index >= self.imported))
+    }
+
+    fn parse_import_section(
+        &mut self,
+        imports: &mut wasm_encoder::ImportSection,
+        section: wasmparser::ImportSectionReader<'_>,
+    ) -> Result<(), reencode::Error<Self::Error>> {
+        reencode::utils::parse_import_section(self, imports, section)?;
+        let ty = wasm_encoder::EntityType::Function(self.ty);
+        imports.import("wasi_snapshot_preview1", "sock_listen", ty);
+        Ok(())
+    }
+}
+
+fn importing(module: &[u8]) -> Vec<u8> {
+    let mut adder = Importing { imported: 0, ty: 0 };
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        match payload.unwrap() {
+            wasmparser::Payload::TypeSection(types) => {
+                let two = [wasmparser::ValType::I32; 2];
+                let mut types = types.into_iter_err_on_gc_types();
+                let fits =
+                    |ty: &wasmparser::FuncType| ty.params() == two && ty.results() == &two[1..];
+                adder.ty = types.position(|ty| fits(&ty.unwrap())).unwrap() as u32;
+            }
+            wasmparser::Payload::ImportSection(section) => {
+                adder.imported = section.into_imports().count() as u32;
+            }
+            _ => {}
+        }
+    }
+    let mut out = wasm_encoder::Module::new();
+    adder
+        .parse_core_module(&mut out, wasmparser::Parser::new(0), module)
+        .unwrap();
+    out.finish()
+}
+
+/// The pybi for WasmEdge alone.
+fn for_wasmedge() -> Vec<u8> {
+    changed_by(&|path, bytes| match path {
+        "bin/python.wasm" => importing(&bytes),
+        "pybi-info/PYBI" => {
+            let added = b"Wasm-Import: wasi_snapshot_preview1 sock_listen\n";
+            [bytes.as_slice(), added].concat()
+        }
+        _ => bytes,
+    })
+}
+
+#[test]
+fn a_build_for_one_runtime_is_run_by_that_one() {
+    let pyw = Pyw::with_own_store()
+        .write_bytes(FILE, &for_wasmedge())
+        .args(["python", "-q", "install", FILE])
+        .stderr(&format!(
+            "pyw: importing `{{dir}}/{FILE}` failed: asking what it is: wasmtime {{wasmtime-version}} \
+             does not provide sock_listen of `wasi_snapshot_preview1`, which wasmedge does\n\
+             hint: see what it says under another runtime (--runtime), or take another build\n"
+        ))
+        .code(116)
+        .run();
+    let Some(wasmedge) = store::other_runtime("wasmedge") else {
+        return;
+    };
+    pyw.env("PYW_RUNTIME_WASMEDGE", wasmedge)
+        .args(["-q", "--python", FILE, "-c", "print(6 * 7)"])
+        .stdout("42\n")
+        .run()
+        .args(["-q", "--runtime", "wasmtime", "--python", FILE, "-c", "1"])
+        .stderr(
+            "pyw: wasmtime {wasmtime-version} cannot run this as asked, so it is not run\n  \
+             what the interpreter's module imports: wasmtime does not provide sock_listen of \
+             `wasi_snapshot_preview1`\n    - use a runtime that can: --runtime wasmedge\n    \
+             - use another interpreter: --python\n",
+        )
+        .code(110)
+        .run();
 }
