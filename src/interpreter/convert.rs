@@ -184,7 +184,7 @@ impl<'a> Brought<'a> {
         let told_place = stated.as_ref().and_then(|s| s.pybi.wasm.library.clone());
         // Without a library of its own on disk, the build has to have one inside.
         let first = match (library, told_place) {
-            (true, Some(place)) => session.describe(&[place])?,
+            (true, Some(place)) => session.describe_at(place)?,
             (true, None) => session.describe_at_first_of(&session.candidates()?)?,
             (false, _) => session.unpack_library()?,
         };
@@ -374,6 +374,20 @@ impl Session<'_> {
         };
         let text = std::fs::read_to_string(&path).map_err(|e| broken(e.to_string()))?;
         serde_json::from_str(&text).map_err(|e| broken(e.to_string()))
+    }
+
+    /// Describes it with its library at the place that its pybi names, where it has to find it.
+    fn describe_at(&self, place: String) -> Result<Info, InterpreterError> {
+        let told = self.describe(std::slice::from_ref(&place))?;
+        let found = super::parent(&told.stdlib);
+        if found != place {
+            let fault = pybi::Fault::contradiction(
+                format!("Wasm-Library {place} in PYBI"),
+                format!("its module, which finds its library at {found},"),
+            );
+            return Err(fault.of(self.shown).into());
+        }
+        Ok(told)
     }
 
     /// Describes it with its library at the first of these places where it finds it.

@@ -153,6 +153,13 @@ impl Pybi {
                 "its Wasm-ABI is {abi:?}; known are {PREVIEW1} and {EMSCRIPTEN}"
             )));
         }
+        if let Some(library) = wasm.library.as_deref()
+            && !is_guest_folder(library)
+        {
+            return Err(wrong(format!(
+                "its Wasm-Library is {library:?}, which is not the path of a folder of its own"
+            )));
+        }
         Ok(Self {
             generator: headers
                 .one("Generator")
@@ -197,6 +204,20 @@ impl Pybi {
         }
         headers.text()
     }
+}
+
+/// Whether a path can be that of a library in a guest: absolute and plain, and no place that a
+/// sandbox has for other things.
+fn is_guest_folder(path: &str) -> bool {
+    let Some(inside) = path.strip_prefix('/') else {
+        return false;
+    };
+    let mut parts = inside.split('/');
+    let plain = parts.clone().all(|part| {
+        let known = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+        !matches!(part, "" | "." | "..") && part.chars().all(known)
+    });
+    plain && !matches!(parts.next(), Some(".pyw" | "tmp" | "dev"))
 }
 
 /// The `Wasm-ABI` of builds with a JavaScript host of their own.
