@@ -10,11 +10,12 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::interpreter::Module;
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
 use crate::interpreter::imports;
+use crate::interpreter::{Module, Platform};
+use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
@@ -24,11 +25,35 @@ use crate::sandbox::{Access, Mount, Network, Purpose, Sandbox, Scratch};
 /// could see it.
 pub const START_VARIABLE: &str = "PYW_START";
 
+/// The file, in the scratch folder, that a host script reads.
+const TOLD_FILE: &str = "sandbox.json";
+
+/// What a host script is told; `runtimes/README.md` describes it.
+#[derive(Serialize)]
+struct Told<'a> {
+    module: &'a Utf8Path,
+    args: &'a [String],
+    env: &'a BTreeMap<String, String>,
+    mounts: Vec<ToldMount<'a>>,
+    /// In bytes.
+    memory: Option<u64>,
+    js: bool,
+}
+
+#[derive(Serialize)]
+struct ToldMount<'a> {
+    host: &'a Utf8Path,
+    guest: &'a str,
+    access: Access,
+}
+
 /// What pyw can hold from outside the runtime on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fence {
     /// Confining the runtime's process to chosen paths: the layer that does it, or why none can.
     pub paths: Abilities,
+    /// Keeping the runtime's process from system calls: the network, other processes.
+    pub calls: Abilities,
     /// Host folders that the process needs besides its grants, such as system libraries.
     pub system: Vec<Utf8PathBuf>,
 }
@@ -72,6 +97,9 @@ pub struct Confinement {
     pub execute: Vec<Utf8PathBuf>,
     pub read: Vec<Utf8PathBuf>,
     pub write: Vec<Utf8PathBuf>,
+    /// System calls that reach the network or other processes fail.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub calls: bool,
 }
 
 /// Why pyw stays as the parent instead of becoming the runtime.
@@ -98,6 +126,9 @@ pub struct Plan {
     pub args: Vec<String>,
     /// The whole environment of the runtime's process.
     pub env: BTreeMap<String, String>,
+    /// The limit on the stack of the runtime's process, in bytes, where it needs more than usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process_stack: Option<u64>,
     pub fence: Option<Confinement>,
     pub scratch: Option<Scratch>,
     pub watch: Watch,
@@ -160,6 +191,11 @@ impl Planner<'_> {
         let fenced = matches!(self.context.fence.paths, Abilities::Available(_));
         let channel = self.channel();
 
+        let process = descriptor.isolation == Isolation::Process;
+        if process {
+            self.isolation();
+        }
+
         let mut args = fill_all(&descriptor.command.first, &cache);
         let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
         mounts.extend(channel.clone());
@@ -183,18 +219,35 @@ impl Planner<'_> {
         args.extend(self.env());
         args.extend(self.limits());
         args.extend(self.network());
-        args.extend(fill_all(
-            &descriptor.command.module,
-            &[("module", self.context.module.path.as_str())],
-        ));
-        args.extend(descriptor.command.separator.iter().cloned());
-        args.extend(guest_args);
         self.check_imports();
+        self.javascript();
+        let told = match &runtime.host_script {
+            None => {
+                args.extend(fill_all(
+                    &descriptor.command.module,
+                    &[("module", self.context.module.path.as_str())],
+                ));
+                args.extend(descriptor.command.separator.iter().cloned());
+                args.extend(guest_args);
+                None
+            }
+            Some(script) => {
+                let file = self.sandbox.scratch.as_ref().map_or_else(
+                    || Utf8PathBuf::from(TOLD_FILE),
+                    |scratch| scratch.root.join(TOLD_FILE),
+                );
+                args.extend(fill_all(
+                    &descriptor.command.module,
+                    &[("script", script.as_str()), ("sandbox", file.as_str())],
+                ));
+                Some((file, self.told(&mounts, &guest_args)))
+            }
+        };
 
         if let Abilities::Missing(why) = &self.context.fence.paths
             && descriptor.mount.escapes
         {
-            let choices = self.others(|d| !d.mount.escapes);
+            let choices = self.others(|d| !d.mount.escapes && d.isolation == Isolation::Runtime);
             self.refuse(
                 "confinement to the mounts",
                 format!(
@@ -226,8 +279,11 @@ impl Planner<'_> {
                 .map(|mount| mount.host.join(EXIT_CODE_FILE)),
             timeout: self.sandbox.limits.timeout,
         };
-        let fence = fenced.then(|| self.confinement(&mounts));
-        let scratch = self.scratch(channel.as_ref());
+        let mut fence = fenced.then(|| self.confinement(&mounts));
+        if let (Some(fence), Some((file, _))) = (&mut fence, &told) {
+            fence.read.push(file.clone());
+        }
+        let scratch = self.scratch(channel.as_ref(), told);
         Ok(Plan {
             runtime: descriptor.name.clone(),
             version: runtime.version.as_ref().map(ToString::to_string),
@@ -239,11 +295,87 @@ impl Planner<'_> {
                 .iter()
                 .map(|(name, value)| (name.clone(), value.fill(&cache)))
                 .collect(),
+            process_stack: descriptor.limits.process_stack,
             fence,
             scratch,
             watch,
             grants: self.rows,
         })
+    }
+
+    /// Only the fence stands between what runs in such a runtime's process and the host.
+    fn isolation(&mut self) {
+        let name = self.context.runtime.descriptor.name.clone();
+        let fence = self.context.fence;
+        let mut layers = Vec::new();
+        for (what, ability) in [
+            ("confinement to the mounts", &fence.paths),
+            ("no network", &fence.calls),
+        ] {
+            match ability {
+                Abilities::Available(layer) => layers.push(layer.clone()),
+                Abilities::Missing(why) => {
+                    let mut choices = self.others(|d| d.isolation == Isolation::Runtime);
+                    choices.push("use an interpreter built for WASI: --platform wasi".into());
+                    self.refuse(
+                        what,
+                        format!("{name} is no sandbox by itself, and the fence can't help: {why}"),
+                        choices,
+                    );
+                }
+            }
+        }
+        self.row(
+            "isolation of the process",
+            format!("{} ({name} itself is no sandbox)", layers.join(", ")),
+        );
+    }
+
+    fn javascript(&mut self) {
+        if !self.sandbox.javascript {
+            return;
+        }
+        let descriptor = &self.context.runtime.descriptor;
+        let name = descriptor.name.clone();
+        if descriptor.javascript {
+            self.row(
+                "JavaScript",
+                format!("nobody: granted; only the fence holds what {name}'s process does"),
+            );
+        } else {
+            let mut choices = Vec::new();
+            if descriptor.platform != Platform::Emscripten {
+                choices
+                    .push("use an interpreter built for Emscripten: --platform emscripten".into());
+            }
+            choices.push("run without --js".into());
+            self.refuse("JavaScript", format!("{name} has none to give"), choices);
+        }
+    }
+
+    /// What the host script reads.
+    fn told(&self, mounts: &[Mount], args: &[String]) -> String {
+        let mut env = self.sandbox.env.clone();
+        if let Some(start) = &self.sandbox.start {
+            env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
+        }
+        let told = Told {
+            module: &self.context.module.path,
+            args,
+            env: &env,
+            mounts: mounts
+                .iter()
+                .map(|mount| ToldMount {
+                    host: &mount.host,
+                    guest: &mount.guest,
+                    access: mount.access,
+                })
+                .collect(),
+            memory: self.sandbox.limits.memory,
+            js: self.sandbox.javascript,
+        };
+        // Plain text and numbers: nothing in it can fail to be written.
+        serde_json::to_string(&told).unwrap_or_default()
     }
 
     fn has(&self, adaptation: Adaptation) -> bool {
@@ -276,14 +408,14 @@ impl Planner<'_> {
         }
     }
 
-    /// `--runtime NAME` for each other runtime that passes the test.
+    /// `--runtime NAME` for each other runtime for the same interpreters that passes the test.
     fn others(&self, can: impl Fn(&Descriptor) -> bool) -> Vec<String> {
-        let own = &self.context.runtime.descriptor.name;
+        let own = &self.context.runtime.descriptor;
         let names: Vec<&str> = self
             .context
             .known
             .iter()
-            .filter(|d| d.name != *own && can(d))
+            .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
             .map(|d| d.name.as_str())
             .collect();
         match names.as_slice() {
@@ -602,7 +734,13 @@ impl Planner<'_> {
         let name = descriptor.name.clone();
         match (self.sandbox.network, descriptor.network.host.clone()) {
             (Network::None, _) => {
-                self.row("no network", name);
+                let by = match &self.context.fence.calls {
+                    Abilities::Available(layer) if descriptor.isolation == Isolation::Process => {
+                        format!("{name}, {layer}")
+                    }
+                    _ => name,
+                };
+                self.row("no network", by);
                 Vec::new()
             }
             (Network::Host, Some(templates)) => {
@@ -614,7 +752,14 @@ impl Planner<'_> {
                 choices.push("run without it: --network none".into());
                 self.refuse(
                     "the host's network",
-                    format!("{name} has no way to give it to a WASI preview 1 program"),
+                    match descriptor.platform {
+                        Platform::Wasi => {
+                            format!("{name} has no way to give it to a WASI preview 1 program")
+                        }
+                        Platform::Emscripten => {
+                            format!("{name} has no way to give it to a program for Emscripten")
+                        }
+                    },
                     choices,
                 );
                 Vec::new()
@@ -635,9 +780,16 @@ impl Planner<'_> {
             execute: self.context.fence.system.clone(),
             read: paths(&runtime.descriptor.fence.read),
             write: paths(&runtime.descriptor.fence.write),
+            calls: runtime.descriptor.isolation == Isolation::Process,
         };
         out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.path.clone());
+        if let Some(script) = &runtime.host_script {
+            out.read.push(script.clone());
+            // What loads the module lies beside it.
+            out.read
+                .extend(self.context.module.path.parent().map(Utf8Path::to_owned));
+        }
         for mount in mounts {
             match mount.access {
                 Access::Read => out.read.push(mount.host.clone()),
@@ -652,12 +804,17 @@ impl Planner<'_> {
         out
     }
 
-    fn scratch(&self, channel: Option<&Mount>) -> Option<Scratch> {
+    fn scratch(
+        &self,
+        channel: Option<&Mount>,
+        told: Option<(Utf8PathBuf, String)>,
+    ) -> Option<Scratch> {
         let mut scratch = self.sandbox.scratch.clone()?;
         scratch
             .folders
             .extend(channel.map(|mount| mount.host.clone()));
         scratch.links.clone_from(&self.links);
+        scratch.texts.extend(told);
         (!scratch.is_empty()).then_some(scratch)
     }
 }

@@ -3,20 +3,24 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pep440_rs::Version;
 
 use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
 use crate::interpreter::imports::{self, Import};
-use crate::interpreter::{self, Interpreter, Module};
+use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
+use crate::package::brief::PythonWanted;
+use crate::package::{Brief, PackageError};
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
-use crate::runtime::catalog::{Catalog, DEFAULT};
+use crate::runtime::advisories::{self, Machine};
+use crate::runtime::catalog::{Catalog, default_for};
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
 use crate::sandbox::{Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals};
 use crate::store::Store;
@@ -28,11 +32,13 @@ pub struct Context {
     pub config: Config,
     pub store: Store,
     pub catalog: Catalog,
-    pub fetcher: Fetcher,
+    pub fetcher: Arc<Fetcher>,
     pub fence: Fence,
     /// Where pyw was started.
     pub cwd: Utf8PathBuf,
     pub home: Option<Utf8PathBuf>,
+    /// Whether runtimes with known holes may be started.
+    pub allow_vulnerable: bool,
     /// pyw's own folders: the store, and the user's configuration with its descriptors.
     own: Vec<Utf8PathBuf>,
 }
@@ -56,6 +62,12 @@ pub fn current_folder() -> Result<Utf8PathBuf, RequestError> {
     Utf8PathBuf::from_path_buf(cwd).map_err(|path| RequestError::NotUtf8 {
         what: path.display().to_string(),
     })
+}
+
+/// Who asks for versions of Python.
+fn origins(wanted: &[PythonWanted]) -> String {
+    let all: Vec<&str> = wanted.iter().map(|w| w.origin.as_str()).collect();
+    all.join(" and ")
 }
 
 /// The path without links, where it exists.
@@ -91,7 +103,7 @@ impl Context {
             .as_ref()
             .map(|dir| dir.join("runtimes"));
         let store = Store::at(root);
-        let fetcher = Fetcher::new(config.offline.value).with_store(&store);
+        let fetcher = Arc::new(Fetcher::new(config.offline.value).with_store(&store));
         let own = [Some(store.root().to_owned()), places.user_config_dir];
         Ok(Self {
             own: own.into_iter().flatten().map(real).collect(),
@@ -102,6 +114,7 @@ impl Context {
             home: places.home.map(real),
             config,
             cwd,
+            allow_vulnerable: false,
         })
     }
 
@@ -112,6 +125,30 @@ impl Context {
     pub fn find(&self, name: &str) -> Result<Option<Runtime>, RuntimeError> {
         let paths = self.paths();
         locate::runtime(self.catalog.get(name)?, &self.places(&paths))
+    }
+
+    /// A runtime as [`Self::find`] finds it, if it may be started: without known holes, unless they
+    /// were accepted.
+    ///
+    /// # Errors
+    /// As [`Self::find`]; it has holes.
+    fn safe(&self, name: &str) -> Result<Option<Runtime>, RuntimeError> {
+        self.find(name)?
+            .map(|found| self.refuse_holes(found))
+            .transpose()
+    }
+
+    fn refuse_holes(&self, runtime: Runtime) -> Result<Runtime, RuntimeError> {
+        let name = &runtime.descriptor.name;
+        let mut holes = advisories::of(name, runtime.version.as_ref(), &Machine::here());
+        holes.retain(|one| one.refuse);
+        if holes.is_empty() || self.allow_vulnerable {
+            return Ok(runtime);
+        }
+        Err(RuntimeError::Vulnerable {
+            name: runtime.label(),
+            advisories: holes,
+        })
     }
 
     /// Where a runtime's executable is, without starting it.
@@ -179,6 +216,17 @@ impl Context {
             .collect()
     }
 
+    /// The names of the runtimes for a platform, in the order in which `auto` tries them.
+    fn order_for(&self, platform: Platform) -> Result<Vec<String>, RuntimeError> {
+        let mut names = Vec::new();
+        for name in self.order()? {
+            if self.descriptor(&name)?.platform == platform {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     fn order(&self) -> Result<Vec<String>, RuntimeError> {
         let configured = &self.config.runtimes.value;
         if configured.is_empty() {
@@ -195,18 +243,26 @@ impl Context {
         Ok(configured.clone())
     }
 
-    /// The runtimes that the request allows, ready to run, best first: the named one, or all that
-    /// are found, or the default one, installed.
+    /// The runtimes that the request allows and that run interpreters for this platform, ready to
+    /// run, best first: the named one, or all that are found, or the default one, installed.
     ///
     /// # Errors
-    /// The named one is missing or unusable; none is found and none can be installed.
-    pub fn candidates(&self) -> Result<Vec<Runtime>, Error> {
+    /// The named one is missing, unusable or for another platform; none is found and none can be
+    /// installed.
+    pub fn candidates(&self, platform: Platform) -> Result<Vec<Runtime>, Error> {
         if let RuntimeChoice::Named(name) = &self.config.runtime.value {
-            if let Some(runtime) = self.find(name)? {
+            let descriptor = self.descriptor(name)?;
+            if descriptor.platform != platform {
+                return Err(Error::Runtime(RuntimeError::OtherPlatform {
+                    name: name.clone(),
+                    runs: descriptor.platform,
+                    wanted: platform,
+                }));
+            }
+            if let Some(runtime) = self.safe(name)? {
                 return Ok(vec![runtime]);
             }
-            let descriptor = self.descriptor(name)?;
-            if name == DEFAULT && install::installable(&descriptor) {
+            if name == default_for(platform) && install::installable(&descriptor) {
                 return Ok(vec![self.install(name)?]);
             }
             return Err(Error::Runtime(RuntimeError::NotFound {
@@ -217,8 +273,8 @@ impl Context {
         }
         let mut found = Vec::new();
         let mut unusable = None;
-        for name in self.order()? {
-            match self.find(&name) {
+        for name in self.order_for(platform)? {
+            match self.safe(&name) {
                 Ok(Some(runtime)) => found.push(runtime),
                 Ok(None) => {}
                 // A path that the user named himself is never passed over in silence.
@@ -232,7 +288,7 @@ impl Context {
         if !found.is_empty() {
             return Ok(found);
         }
-        match self.install(DEFAULT) {
+        match self.install(default_for(platform)) {
             Ok(runtime) => Ok(vec![runtime]),
             Err(error) => Err(unusable.unwrap_or(error).into()),
         }
@@ -243,7 +299,7 @@ impl Context {
     pub fn guest(&self) -> Importer<'_> {
         Importer {
             context: self,
-            runtime: OnceLock::new(),
+            runtimes: [OnceLock::new(), OnceLock::new()],
         }
     }
 
@@ -255,33 +311,100 @@ impl Context {
         let catalog = interpreter::catalog::entries()?;
         let installed = Interpreter::installed(&self.store);
         let importer = self.guest();
-        Ok(
-            match interpreter::choose::choose(wanted, &installed, &catalog)? {
-                Choice::Installed(found) => found.clone(),
-                Choice::Catalog(entry) => interpreter::convert::from_catalog(
-                    entry,
-                    &self.store,
-                    &self.fetcher,
-                    &importer,
-                )?,
-                Choice::Path(path) => {
-                    // Without the `.` of `./python.wasm`, which would stand in messages.
-                    let path: Utf8PathBuf = self.cwd.join(path).components().collect();
-                    interpreter::convert::from_path(&path, path.as_str(), &self.store, &importer)?
-                }
-            },
-        )
+        let found = match interpreter::choose::choose(wanted, &installed, &catalog)? {
+            Choice::Installed(found) => found.clone(),
+            Choice::Catalog(entry) => {
+                interpreter::convert::from_catalog(entry, &self.store, &self.fetcher, &importer)?
+            }
+            Choice::Path(path) => {
+                // Without the `.` of `./python.wasm`, which would stand in messages.
+                let path: Utf8PathBuf = self.cwd.join(path).components().collect();
+                interpreter::convert::from_path(&path, path.as_str(), &self.store, &importer)?
+            }
+        };
+        // What a path or a name leads to is known only now.
+        match wanted {
+            Wanted::On(platform, _) if found.info.system() != *platform => {
+                Err(Error::Interpreter(InterpreterError::OtherPlatform {
+                    name: found.key,
+                    built_for: found.info.system(),
+                    wanted: *platform,
+                }))
+            }
+            _ => Ok(found),
+        }
     }
 
-    /// What `--python` or the configuration wants.
+    /// The same for one platform. Where neither it nor `--platform` says which, it is that of the
+    /// runtime which was named, or WASI.
     ///
     /// # Errors
-    /// It is neither a version nor a name nor a path.
-    pub fn wanted(&self) -> Result<Wanted, Error> {
-        match &self.config.python.value {
-            None => Ok(Wanted::Default),
-            Some(text) => Ok(Wanted::parse(text)?),
+    /// The two contradict each other; a runtime is named that does not exist.
+    fn on(&self, wanted: Wanted, platform: Option<Platform>) -> Result<Wanted, Error> {
+        match platform {
+            Some(platform) => match &wanted {
+                Wanted::On(other, _) if *other != platform => Err(Error::usage(format!(
+                    "--platform {platform} contradicts --python, which asks for {wanted}"
+                ))),
+                _ => Ok(wanted.on(platform)),
+            },
+            None if wanted.leaves_platform_open() => {
+                let platform = match &self.config.runtime.value {
+                    RuntimeChoice::Named(name) => self.descriptor(name)?.platform,
+                    RuntimeChoice::Auto => Platform::default(),
+                };
+                Ok(wanted.on(platform))
+            }
+            None => Ok(wanted),
         }
+    }
+
+    /// The interpreter for what a script or project asks for: the one that `--python` or the
+    /// configuration names, which must then do for everybody, or one that does.
+    ///
+    /// # Errors
+    /// As [`Self::interpreter`]; the one that was named is of the wrong version.
+    pub fn interpreter_for(
+        &self,
+        brief: &Brief,
+        platform: Option<Platform>,
+    ) -> Result<Interpreter, Error> {
+        let setting = &self.config.python;
+        let Some(text) = &setting.value else {
+            let wanted = match brief.python.as_slice() {
+                [] => Wanted::Default,
+                all => Wanted::Fitting {
+                    versions: all
+                        .iter()
+                        .flat_map(|w| w.versions.iter().cloned())
+                        .collect(),
+                    origin: origins(all),
+                },
+            };
+            return self.interpreter(&self.on(wanted, platform)?);
+        };
+        let found = self.interpreter(&self.on(Wanted::parse(text)?, platform)?)?;
+        let version: Option<Version> = found.info.version.parse().ok();
+        let unmet: Vec<PythonWanted> = brief
+            .python
+            .iter()
+            .filter(|wanted| {
+                version
+                    .as_ref()
+                    .is_some_and(|v| !wanted.versions.contains(v))
+            })
+            .cloned()
+            .collect();
+        if unmet.is_empty() {
+            return Ok(found);
+        }
+        let versions: Vec<String> = unmet.iter().map(|w| w.versions.to_string()).collect();
+        Err(PackageError::Python {
+            wanted: format!("{} needs Python {}", origins(&unmet), versions.join(", ")),
+            python: format!("`{text}` ({})", setting.origin),
+            version: found.info.version,
+        }
+        .into())
     }
 
     /// Plans a sandbox on a runtime.
@@ -317,30 +440,38 @@ impl Context {
 /// Runs modules that are being imported, and Python for pyw's own ends.
 pub struct Importer<'a> {
     context: &'a Context,
-    runtime: OnceLock<Result<Runtime, String>>,
+    /// By platform, in the order of [`Platform::ALL`].
+    runtimes: [OnceLock<Result<Runtime, String>>; 2],
 }
 
 impl Importer<'_> {
     /// The first usable runtime in the order of `auto` that provides these imports, whichever the
     /// program itself is to run on: what comes out is the same, and byte-compiling takes minutes on
     /// an interpreting one. An importer serves one interpreter, whose imports don't change.
-    fn runtime(&self, imports: &BTreeSet<Import>) -> Result<&Runtime, String> {
+    fn runtime(&self, platform: Platform, imports: &BTreeSet<Import>) -> Result<&Runtime, String> {
         let choose = || {
-            let order = self.context.order().map_err(|e| e.to_string())?;
+            let order = self.context.order_for(platform);
+            let order = order.map_err(|e| e.to_string())?;
             let mut found = order
                 .iter()
-                .filter_map(|name| self.context.find(name).ok().flatten());
-            if let Some(runtime) = found.find(|r| r.descriptor.lacking(imports).is_empty()) {
-                return Ok(runtime);
-            }
+                .filter_map(|name| self.context.safe(name).ok().flatten())
+                .peekable();
             // One that will refuse, with its reason, is better than to know none.
-            let mut all = self.context.candidates().map_err(|e| e.to_string())?;
-            Ok(all.remove(0))
+            let first = found.peek().cloned();
+            let provides = |r: &Runtime| r.descriptor.lacking(imports).is_empty();
+            match found.find(provides).or(first) {
+                Some(runtime) => Ok(runtime),
+                None => {
+                    let name = default_for(platform);
+                    self.context.install(name).map_err(|e| e.to_string())
+                }
+            }
         };
-        self.runtime
-            .get_or_init(choose)
-            .as_ref()
-            .map_err(Clone::clone)
+        let slot = match platform {
+            Platform::Wasi => &self.runtimes[0],
+            Platform::Emscripten => &self.runtimes[1],
+        };
+        slot.get_or_init(choose).as_ref().map_err(Clone::clone)
     }
 }
 
@@ -352,18 +483,19 @@ impl Guest for Importer<'_> {
         args: Vec<String>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<(), String> {
-        let module = Module {
-            path: module.to_owned(),
-            memory: 0,
-            imports: imports::special_imports(module).map_err(|error| error.to_string())?,
+        let platform = Platform::of_module(module);
+        let imports = match platform {
+            Platform::Wasi => {
+                imports::special_imports(module).map_err(|error| error.to_string())?
+            }
+            // The JavaScript that comes with a module provides what it imports.
+            Platform::Emscripten => BTreeSet::new(),
         };
-        let runtime = self.runtime(&module.imports)?;
-        let lacking = runtime.descriptor.lacking(&module.imports);
+        let runtime = self.runtime(platform, &imports)?;
+        let lacking = runtime.descriptor.lacking(&imports);
         if !lacking.is_empty() {
             let known = self.context.descriptors().map_err(|e| e.to_string())?;
-            let can = known
-                .iter()
-                .filter(|d| d.lacking(&module.imports).is_empty());
+            let can = known.iter().filter(|d| d.provides_all(platform, &imports));
             let can: Vec<&str> = can.map(|d| d.name.as_str()).collect();
             return Err(format!(
                 "{} does not provide {}, which {} does",
@@ -375,6 +507,11 @@ impl Guest for Importer<'_> {
                 }
             ));
         }
+        let module = Module {
+            path: module.to_owned(),
+            memory: 0,
+            imports,
+        };
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -414,6 +551,7 @@ impl Guest for Importer<'_> {
             network: Network::None,
             limits: Limits::default(),
             terminals: Terminals::default(),
+            javascript: false,
             scratch: Some(scratch),
         };
         // What is imported here was pinned or named by the user, and nothing of it is the

@@ -29,6 +29,8 @@ Examples:
   pyw --mount data --mount out:rw app.py        data read-only, out writable
   pyw --mount ~/photos:/photos --env API_KEY app.py
   pyw --runtime wasmedge --timeout 10s -c 'print(1)'
+  pyw --with rich --with 'httpx>=0.27' app.py   besides what app.py's own header (PEP 723) names
+  pyw --with pycodestyle --entry pycodestyle app.py
   pyw --dry-run app.py                          what would be run, and who enforces what
 ";
 

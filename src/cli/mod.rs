@@ -1,14 +1,19 @@
 //! The command line: parsing, dispatch, exit code. What commands do is in the layers below; here
 //! they are put together, one file a command.
 
+pub mod cache;
 pub mod config;
 pub mod context;
+pub mod export;
 pub mod help;
+pub mod lock;
 pub mod options;
+pub mod packages;
 pub mod python;
 pub mod run;
 pub mod runtime;
 pub mod split;
+pub mod tree;
 
 use std::process::ExitCode;
 
@@ -111,6 +116,16 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
         Command::Runtime(command) => runtime::execute(command, &manage.common),
         Command::Python(command) => python::execute(command, &manage.common),
         Command::Config(command) => config::execute(command),
+        Command::Lock {
+            subject,
+            output,
+            check,
+        } => lock::execute(&subject, output.as_deref(), check, &manage.common),
+        Command::Export { subject, output } => {
+            export::execute(&subject, output.as_deref(), &manage.common)
+        }
+        Command::Tree { subject, output } => tree::execute(&subject, output.format, &manage.common),
+        Command::Cache(command) => cache::execute(command),
         Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
     }
 }

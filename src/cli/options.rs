@@ -3,6 +3,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::error::Error;
+use crate::interpreter::Platform;
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -28,6 +31,100 @@ pub struct Output {
     pub format: Format,
 }
 
+/// Which packages a program gets beside what its header or project asks for, and from where.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PackageOptions {
+    /// A package that it gets, as pip spells it: 'rich', 'httpx>=0.27', ./x-1.0-py3-none-any.whl,
+    /// a URL, or the folder of a project
+    #[arg(
+        long = "with",
+        value_name = "REQUIREMENT",
+        help_heading = "What packages it gets"
+    )]
+    pub with: Vec<String>,
+
+    /// The packages in a requirements file or a pylock.toml
+    #[arg(long, value_name = "FILE", help_heading = "What packages it gets")]
+    pub with_requirements: Vec<String>,
+
+    /// Limits on packages, in a file such as pip's -c reads
+    #[arg(long, value_name = "FILE", help_heading = "What packages it gets")]
+    pub constraints: Vec<String>,
+
+    /// The project of a folder: what its pyproject.toml asks for, and its own modules. Without
+    /// it -m and --entry use the project of the current folder
+    #[arg(long, value_name = "DIR", help_heading = "What packages it gets")]
+    pub project: Option<String>,
+
+    /// No project, whatever folder this is
+    #[arg(
+        long,
+        conflicts_with = "project",
+        help_heading = "What packages it gets"
+    )]
+    pub no_project: bool,
+
+    /// What the project needs for one of its extras
+    #[arg(long, value_name = "NAME", help_heading = "What packages it gets")]
+    pub extra: Vec<String>,
+
+    /// What is in one of the project's dependency groups
+    #[arg(long, value_name = "NAME", help_heading = "What packages it gets")]
+    pub group: Vec<String>,
+
+    /// Take the versions in the lock, or fail
+    #[arg(long, help_heading = "What packages it gets")]
+    pub locked: bool,
+
+    /// Look for newer versions of everything
+    #[arg(long, help_heading = "What packages it gets")]
+    pub upgrade: bool,
+
+    /// Look for a newer version of one package
+    #[arg(long, value_name = "NAME", help_heading = "What packages it gets")]
+    pub upgrade_package: Vec<String>,
+
+    /// Take pre-releases, too
+    #[arg(long, help_heading = "What packages it gets")]
+    pub pre: bool,
+
+    /// Only files that were uploaded before that day (2026-01-31) or time (RFC 3339)
+    #[arg(long, value_name = "DATE", help_heading = "What packages it gets")]
+    pub upload_before: Option<String>,
+
+    /// The index of packages, in place of the one that the environment or pip's configuration
+    /// names, or PyPI
+    #[arg(long, value_name = "URL", help_heading = "What packages it gets")]
+    pub index_url: Option<String>,
+
+    /// An index that is asked before the others
+    #[arg(long, value_name = "URL", help_heading = "What packages it gets")]
+    pub extra_index_url: Vec<String>,
+
+    /// A folder with wheels, or a page that links to some
+    #[arg(long, value_name = "DIR|URL", help_heading = "What packages it gets")]
+    pub find_links: Vec<String>,
+
+    /// Ask no index at all
+    #[arg(long, help_heading = "What packages it gets")]
+    pub no_index: bool,
+}
+
+/// Whose packages a management command is about.
+#[derive(Clone, Debug, Args)]
+pub struct Subject {
+    /// A script, or a project's folder; the project of the current folder if nothing is named
+    #[arg(value_name = "SCRIPT|PROJECT")]
+    pub target: Option<String>,
+
+    /// The interpreter that it is for, as `pyw --python` takes it
+    #[arg(long, value_name = "WHICH")]
+    pub python: Option<String>,
+
+    #[command(flatten)]
+    pub packages: PackageOptions,
+}
+
 /// `pyw [OPTIONS] PROGRAM [ARGS…]`: all that stands before the program.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -38,7 +135,7 @@ pub struct Output {
     no_binary_name = true
 )]
 pub struct RunOptions {
-    /// Runtime to use: auto, wasmtime, wasmedge, wasmer, or one of your own
+    /// Runtime to use: auto, wasmtime, wasmedge, wasmer, node, or one of your own
     #[arg(long, value_name = "NAME", help_heading = "What runs it")]
     pub runtime: Option<String>,
 
@@ -47,9 +144,24 @@ pub struct RunOptions {
     #[arg(long, value_name = "WHICH", help_heading = "What runs it")]
     pub python: Option<String>,
 
+    /// What the interpreter was built for: wasi or emscripten
+    #[arg(long, value_name = "NAME", help_heading = "What runs it")]
+    pub platform: Option<String>,
+
     /// Download nothing
     #[arg(long, help_heading = "What runs it")]
     pub offline: bool,
+
+    /// Run on a version that is known to have security holes (`pyw doctor` lists them)
+    #[arg(long, help_heading = "What runs it")]
+    pub allow_vulnerable_runtime: bool,
+
+    /// Run a command that one of its packages brings; everything behind it is the command's
+    #[arg(long, value_name = "NAME", help_heading = "What runs it")]
+    pub entry: Option<String>,
+
+    #[command(flatten)]
+    pub packages: PackageOptions,
 
     /// Let the program see a folder or file of the host, read-only unless :rw is said; at its own
     /// path unless GUEST is given
@@ -83,6 +195,11 @@ pub struct RunOptions {
     /// Network: none (the default) or host
     #[arg(long, value_name = "none|host", help_heading = "What it may touch")]
     pub network: Option<String>,
+
+    /// Give it the JavaScript of a runtime that has one (node), with all that this can reach in
+    /// the runtime's process
+    #[arg(long, help_heading = "What it may touch")]
+    pub js: bool,
 
     /// Give it no private /tmp
     #[arg(long, help_heading = "What it may touch")]
@@ -137,6 +254,17 @@ pub struct RunOptions {
     pub version: bool,
 }
 
+impl RunOptions {
+    /// What `--platform` says.
+    ///
+    /// # Errors
+    /// It is no platform.
+    pub fn platform(&self) -> Result<Option<Platform>, Error> {
+        let parsed = self.platform.as_deref().map(str::parse).transpose();
+        parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+    }
+}
+
 /// The management commands.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -180,6 +308,42 @@ pub enum Command {
     /// Show the configuration and where each value comes from
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write down the exact packages of a script or project, as PEP 751 says
+    Lock {
+        #[command(flatten)]
+        subject: Subject,
+        /// Write to this file; the default is pylock.NAME.toml beside a script and pylock.toml in
+        /// a project. `-` is stdout
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<String>,
+        /// Write nothing; fail if the lock is missing or does not match any more
+        #[arg(long, conflicts_with_all = ["output", "upgrade", "upgrade_package"])]
+        check: bool,
+    },
+    /// Print the packages of a script, a project or a lock as a requirements file with hashes
+    Export {
+        #[command(flatten)]
+        subject: Subject,
+        /// Write to this file instead of stdout
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<String>,
+    },
+    /// Show the packages of a script or project, and who asks for each
+    Tree {
+        #[command(flatten)]
+        subject: Subject,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show, measure and clean up the folder in which pyw keeps what it fetched and made
+    #[command(
+        subcommand,
+        after_help = "Interpreters, runtimes, wheels and environments are kept in one folder, \
+                      the store, so that they are fetched and made once. All of it can be had \
+                      again, and what a running pyw uses is never removed. PYW_STORE, or `store` \
+                      in the configuration, puts the store elsewhere."
+    )]
+    Cache(CacheCommand),
     /// Explain a topic: run, exit-codes, config
     Help {
         /// The topic
@@ -266,4 +430,36 @@ pub enum ConfigCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// `pyw cache …`
+#[derive(Clone, Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Print the store's folder
+    Dir,
+    /// Show how much space each part of it takes
+    Size {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove what was not used for a while
+    #[command(
+        after_help = "Also removed are entries that only another release of pyw can use, \
+                      environments that have been replaced by ones with bytecode, and what killed \
+                      processes left. A wheel stays as long as an environment that is made of it."
+    )]
+    Prune {
+        /// Remove what was not used for so long, such as 12h or 90d
+        #[arg(long, value_name = "DURATION", default_value = "30d")]
+        unused: String,
+        /// Tell what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove everything but what a running pyw uses
+    #[command(
+        after_help = "Nothing is asked first. The next run downloads and prepares again what it \
+                      needs."
+    )]
+    Clear,
 }

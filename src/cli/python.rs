@@ -11,7 +11,7 @@ use crate::config::Partial;
 use crate::error::Error;
 use crate::interpreter::choose::Wanted;
 use crate::interpreter::pybi::read::Verified;
-use crate::interpreter::{self, Interpreter, InterpreterError, wasm};
+use crate::interpreter::{self, Interpreter, InterpreterError, Platform, wasm};
 use crate::package::pybis::{self, Pybis, WantedPybi};
 use crate::package::tags::Tags;
 use crate::runtime::Descriptor;
@@ -213,7 +213,7 @@ impl Listed {
         if !info.imports.is_empty() {
             let can = runtimes
                 .iter()
-                .filter(|r| r.lacking(&info.imports).is_empty());
+                .filter(|r| r.provides_all(info.system(), &info.imports));
             self.runtimes = Some(can.map(|r| r.name.clone()).collect());
         }
     }
@@ -283,7 +283,9 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
         row.default = entry.default;
         row.slowdown = entry.slowdown;
         row.sources = entry.sources.iter().map(ToString::to_string).collect();
-        row.with_modules(entry.modules.clone());
+        if let Some(modules) = &entry.modules {
+            row.with_modules(modules.clone());
+        }
         if let Some(found) = installed.iter().find(|i| i.key == entry.key()) {
             row.with_installed(found, &runtimes);
         }
@@ -336,7 +338,7 @@ fn inspect(context: &Context, which: &str, format: Format) -> Result<(), Error> 
         if format == Format::Json {
             return super::print_json(&module);
         }
-        print_module(&module, &context.descriptors()?);
+        print_module(&module, Platform::Wasi, &context.descriptors()?);
         return Ok(());
     }
     if path.extension() == Some("pybi") && context.cwd.join(path).is_file() {
@@ -399,16 +401,21 @@ fn print_pybi(found: &Verified, runtimes: &[Descriptor]) {
         ("module", found.module.clone().unwrap_or_default()),
     ]);
     if let Some(module) = &found.module_info {
-        print_module(module, runtimes);
+        let platform = Platform::of_tag(pybi.tags.first().map_or("", String::as_str));
+        print_module(module, platform, runtimes);
     }
 }
 
-fn print_module(module: &wasm::ModuleInfo, runtimes: &[Descriptor]) {
+fn print_module(module: &wasm::ModuleInfo, platform: Platform, runtimes: &[Descriptor]) {
     let features: Vec<&str> = module.features.iter().map(|f| f.name()).collect();
-    let special = module.special_imports();
+    let special = match platform {
+        Platform::Wasi => module.special_imports(),
+        // The JavaScript that comes with it provides what it imports.
+        Platform::Emscripten => std::collections::BTreeSet::new(),
+    };
     let runs_on: Vec<&str> = runtimes
         .iter()
-        .filter(|runtime| runtime.lacking(&special).is_empty())
+        .filter(|runtime| runtime.provides_all(platform, &special))
         .map(|runtime| runtime.name.as_str())
         .collect();
     let special: Vec<String> = special.iter().map(ToString::to_string).collect();
@@ -421,7 +428,7 @@ fn print_module(module: &wasm::ModuleInfo, runtimes: &[Descriptor]) {
         None => "none".to_owned(),
         Some(memory) => crate::sandbox::limits::format_size(memory.minimum * 65536),
     };
-    let usable = match module.require_interpreter() {
+    let usable = match module.require_interpreter(platform) {
         Ok(()) => "yes".to_owned(),
         Err(error) => format!("no: {error}"),
     };

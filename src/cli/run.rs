@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
+use super::packages;
 use super::split::Split;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -13,6 +14,7 @@ use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
 use crate::launch;
+use crate::package::environment::Environment;
 use crate::plan::Plan;
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
@@ -27,15 +29,25 @@ use crate::ui::{dry_run, progress};
 /// Whatever keeps the program from being run as it was asked for.
 pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     progress::init(split.verbosity(&options));
-    let context = Context::load(partial(&options)?)?;
-    let request = request(split, &options, &context)?;
-    let interpreter = context.interpreter(&context.wanted()?)?;
-    let (runtime, plan, needs) = choose(&context, &request, &interpreter, &options)?;
+    let mut context = Context::load(partial(&options)?)?;
+    context.allow_vulnerable = options.allow_vulnerable_runtime;
+    let is_command = options.entry.is_some();
+    let brief = packages::brief_of_run(&split.program, is_command, &options.packages, &context)?;
+    let mut request = request(split, &options, &context)?;
+    let interpreter = context.interpreter_for(&brief, options.platform()?)?;
+    let provided = packages::provide(&context, &brief, &interpreter)?;
+    if let Some(provided) = &provided {
+        request.roots.clone_from(&provided.roots);
+    }
+    let environment = provided.as_ref().map(|provided| &provided.environment);
+    let (runtime, plan, needs) = choose(&context, &request, &interpreter, environment, &options)?;
     interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
     if options.dry_run {
         match options.format {
-            Format::Text => dry_run::print(&plan, &runtime, &interpreter),
-            Format::Json => super::print_json(&dry_run::json(&plan, &runtime, &interpreter))?,
+            Format::Text => dry_run::print(&plan, &runtime, &interpreter, environment),
+            Format::Json => {
+                super::print_json(&dry_run::json(&plan, &runtime, &interpreter, environment))?
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -53,6 +65,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         .store
         .hold_all(needs.iter().map(Utf8PathBuf::as_path))?;
     held.iter().for_each(crate::store::usage::Use::pass_on);
+    drop(provided);
     let outcome = launch::run(&plan)?;
     drop(held);
     Ok(launch::finish(outcome))
@@ -85,6 +98,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
         network: Network::None,
         limits: Limits::default(),
         terminals: Terminals::default(),
+        javascript: false,
         scratch: None,
     };
     let plan = context.plan(&sandbox, runtime, &module, false)?;
@@ -116,6 +130,7 @@ fn choose(
     context: &Context,
     request: &Request,
     interpreter: &Interpreter,
+    environment: Option<&Environment>,
     options: &RunOptions,
 ) -> Result<(Runtime, Plan, Vec<Utf8PathBuf>), Error> {
     let accept_writable = options.accept_writable_mounts;
@@ -123,12 +138,12 @@ fn choose(
         true => launch::scratch::choose_apart(),
         false => launch::scratch::choose(),
     };
-    let mut sandbox = request::grants::sandbox(request, interpreter, None, &scratch)?;
+    let mut sandbox = request::grants::sandbox(request, interpreter, environment, &scratch)?;
     if !request.private_tmp {
         keep_root(&mut sandbox, &context.store)?;
     }
     let mut first_error = None;
-    for runtime in context.candidates()? {
+    for runtime in context.candidates(interpreter.info.system())? {
         let module =
             interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
         match context.plan(&sandbox, &runtime, &module, accept_writable) {
@@ -138,6 +153,7 @@ fn choose(
                     module.path,
                     interpreter.folder.clone(),
                 ];
+                needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
                 return Ok((runtime, plan, needs));
             }
@@ -254,7 +270,10 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
     env::apply(specs, |name| std::env::var_os(name), &mut variables)
         .map_err(|e| Error::usage(e.to_string()))?;
     Ok(Request {
-        program: split.program.into(),
+        program: match &options.entry {
+            Some(name) => request::Program::Command(name.clone()),
+            None => split.program.into(),
+        },
         python_options: split.python,
         args: split.args,
         mounts: config
@@ -262,6 +281,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             .iter()
             .map(|setting| setting.value.clone())
             .collect(),
+        roots: Vec::new(),
         env: variables,
         cwd: config.cwd.value.clone(),
         network: config.network.value,
@@ -276,6 +296,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             stderr: std::io::stderr().is_terminal(),
         },
         private_tmp: !options.no_tmp,
+        javascript: options.js,
         caller_cwd: current_folder()?,
         home: context.home.clone(),
     })

@@ -8,8 +8,9 @@ use super::context::Context;
 use super::options::{Common, Format, RuntimeCommand};
 use crate::config::Partial;
 use crate::error::Error;
+use crate::interpreter::Platform;
 use crate::plan::Abilities;
-use crate::runtime::descriptor::KnownDifference;
+use crate::runtime::descriptor::{Isolation, KnownDifference};
 use crate::runtime::{Descriptor, RuntimeError, install};
 use crate::ui::table;
 
@@ -49,6 +50,10 @@ struct Listed {
     path: Option<String>,
     found: Option<String>,
     version: Option<String>,
+    /// What its interpreters are built for.
+    platform: Platform,
+    /// What a program meets that breaks out of its module.
+    isolation: Isolation,
     /// Why it can't be used.
     problem: Option<String>,
     installable: bool,
@@ -78,6 +83,8 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
             path: place.as_ref().map(|(path, _)| path.to_string()),
             found: place.as_ref().map(|(_, found)| found.to_string()),
             version: runtime.and_then(|r| r.version.map(|v| v.to_string())),
+            platform: descriptor.platform,
+            isolation: descriptor.isolation,
             problem,
             installable: install::installable(&descriptor),
             read_only: read_only(&descriptor, context).to_owned(),
@@ -105,6 +112,7 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
             vec![
                 row.name.clone(),
                 row.version.clone().unwrap_or_else(|| "-".to_owned()),
+                row.platform.to_string(),
                 row.read_only.clone(),
                 yes(row.memory),
                 yes(row.stack),
@@ -116,6 +124,7 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
     let head = [
         "runtime",
         "version",
+        "runs",
         "read-only",
         "--memory",
         "--stack",

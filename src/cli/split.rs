@@ -79,6 +79,10 @@ impl SplitError {
     }
 }
 
+/// The long option that names the program, as `-m` does. It stays among pyw's own, since clap knows
+/// it, and ends them.
+const ENTRY: &str = "--entry";
+
 /// CPython's letters without a value.
 const FLAGS: &str = "bBdEiIOPqRsStuvVx";
 
@@ -109,7 +113,11 @@ pub fn split(args: Vec<String>) -> Result<Split, SplitError> {
             break;
         }
         if arg.starts_with("--") {
+            let is_program = arg == ENTRY || arg.starts_with(&format!("{ENTRY}="));
             own_option(arg, &mut args, &mut out.own)?;
+            if is_program {
+                break;
+            }
             continue;
         }
         if let Some(program) = cluster(&arg, &mut args, &mut out)? {
@@ -306,6 +314,16 @@ mod tests {
             strings(&["--runtime=wasmer", "--mount=a:/b", "--dry-run"])
         );
         assert_eq!(split.python, strings(&["-u"]));
+    }
+
+    #[test]
+    fn a_command_is_the_program() {
+        for head in [vec!["--entry", "black"], vec!["--entry=black"]] {
+            let split = of(&[head.as_slice(), &["--with", "-c", "--check"]].concat());
+            assert_eq!(split.own, strings(&["--entry=black"]));
+            assert_eq!(split.program, Program::Prompt);
+            assert_eq!(split.args, strings(&["--with", "-c", "--check"]));
+        }
     }
 
     #[test]

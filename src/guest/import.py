@@ -96,6 +96,11 @@ def write(path, code):
         out.write(_code_to_hash_pyc(code, bytes(8), False))
 
 
+# What Pyodide's own start would make of `import js`, where no JavaScript was granted: packages that
+# look for a browser there find none. pyw's host script takes its place where it was.
+NO_JAVASCRIPT = '"""The JavaScript side, which this program was not given."""\n'
+
+
 def hook(folder, file, keep):
     with open(file, "rb") as source:
         # Without a source beside it, this file is found whatever -O or PYTHONPYCACHEPREFIX say.
@@ -103,6 +108,9 @@ def hook(folder, file, keep):
     write(os.path.join(folder, "_pyw_start.pyc"), code)
     append(folder, "encodings/__init__.py", HOOK, keep)
     append(folder, "asyncio/selector_events.py", LOOP, keep)
+    if sys.platform == "emscripten":
+        with open(os.path.join(folder, "js.py"), "w", encoding="utf-8") as out:
+            out.write(NO_JAVASCRIPT)
 
 
 def modules(folder):
@@ -156,9 +164,20 @@ def compile_list(file):
             compile_one(source, path, output)
 
 
+def platform_tags():
+    """The platform's own tag, and others whose wheels fit. PEP 783 has a tag for an ABI of Emscripten
+    builds, which many versions of Emscripten share."""
+    import sysconfig
+
+    own = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    abi = sysconfig.get_config_var("PYEMSCRIPTEN_PLATFORM_VERSION")
+    return ["pyemscripten_%s_wasm32" % abi, own] if abi else [own]
+
+
 def describe(file):
     import json
     import platform
+    import site
     import sysconfig
 
     info = sys.implementation.version
@@ -171,6 +190,7 @@ def describe(file):
     root = dict.fromkeys(["base", "platbase", "installed_base", "installed_platbase"], "")
     for key, path in sysconfig.get_paths(vars=root).items():
         paths[key] = path.lstrip("/") or "."
+    own, *aliases = platform_tags()
     told = {
         "version": full,
         "banner": sys.version,
@@ -188,7 +208,9 @@ def describe(file):
             "python_version": "%d.%d" % (major, minor),
             "sys_platform": sys.platform,
         },
-        "platform": sysconfig.get_platform().replace("-", "_").replace(".", "_"),
+        "platform": own,
+        "aliases": aliases,
+        "site": site.getsitepackages()[0],
         "soabi": sysconfig.get_config_var("SOABI") or "",
         "paths": paths,
         "builtin_modules": sorted(sys.builtin_module_names),

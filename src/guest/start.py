@@ -26,6 +26,10 @@ def start():
             posix.unsetenv(name)
         except (AttributeError, OSError):
             pass
+    if sys.platform == "emscripten":
+        # The new prompt sets the terminal's mode, which this guest can't. Not in `posix.environ`,
+        # where a program would see it.
+        posix.putenv(b"PYTHON_BASIC_REPL", b"1")
     sys.executable = told["executable"]
     sys._base_executable = told["executable"]
     sys.orig_argv[0] = told["executable"]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::InterpreterError;
+use super::platform::Platform;
 use crate::store::hash::Sha256;
 use crate::store::source::Source;
 
@@ -18,6 +19,10 @@ const BUILT_IN: &[(&str, &str)] = &[
     (
         "cpython-3.14.7-wasi.toml",
         include_str!("../../interpreters/cpython-3.14.7-wasi.toml"),
+    ),
+    (
+        "cpython-3.14.2-emscripten.toml",
+        include_str!("../../interpreters/cpython-3.14.2-emscripten.toml"),
     ),
 ];
 
@@ -41,12 +46,19 @@ pub struct Entry {
     /// In bytes.
     pub size: Option<u64>,
     /// Those of [`super::OPTIONAL`] that it has.
-    #[serde(default)]
-    pub modules: Vec<String>,
+    pub modules: Option<Vec<String>>,
     /// How many times as long as natively loops in pure Python take, where it was measured.
     pub slowdown: Option<f64>,
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+}
+
+impl Entry {
+    /// What it was built for.
+    #[must_use]
+    pub fn system(&self) -> Platform {
+        Platform::of_tag(&self.platform)
+    }
 }
 
 /// All known builds, newest first.
@@ -128,7 +140,7 @@ mod tests {
     #[test]
     fn modules_of_entries_are_known_ones() {
         for entry in super::entries().unwrap() {
-            for module in &entry.modules {
+            for module in entry.modules.iter().flatten() {
                 let known = crate::interpreter::OPTIONAL;
                 assert!(known.iter().any(|(_, name)| name == module), "{module}");
             }

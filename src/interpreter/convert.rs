@@ -5,13 +5,15 @@
 //! library, and tells its version, markers, paths and platform. All of that happens in a sandbox
 //! that can write nothing but the tree being made.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::catalog::{self, Entry};
 use super::error::InterpreterError;
 use super::pybi::{self, read::Verified};
 use super::wasm::{self, ModuleInfo};
-use super::{INFO_FILE, Info, Interpreter, MODULE, ORIGINALS, embedded, layout};
+use super::{INFO_FILE, Info, Interpreter, MODULE, ORIGINALS, Platform, embedded, layout};
 use crate::sandbox::{Access, Mount, Purpose};
 use crate::store::fetch::{Expected, Fetcher};
 use crate::store::hash::Sha256;
@@ -161,7 +163,10 @@ impl<'a> Brought<'a> {
         let layout::Brought { library, stated } = layout::bring(path, file, staging)?;
         let module = staging.join(MODULE);
         let described = wasm::inspect_file(&module).map_err(|e| e.at(shown))?;
-        described.require_interpreter().map_err(|e| e.at(shown))?;
+        let platform = Platform::of_module(&module);
+        described
+            .require_interpreter(platform)
+            .map_err(|e| e.at(shown))?;
         let scripts = staging.join(".in");
         let out = staging.join(".out");
         for folder in [&scripts, &out, &staging.join("lib")] {
@@ -176,6 +181,7 @@ impl<'a> Brought<'a> {
         }
         let session = Session {
             guest,
+            platform,
             staging,
             shown,
         };
@@ -190,11 +196,13 @@ impl<'a> Brought<'a> {
         };
         drop(spinner);
 
-        let dynload = staging
-            .join("lib")
-            .join(basename(&first.stdlib))
-            .join("lib-dynload");
-        std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
+        if platform == Platform::Wasi {
+            let dynload = staging
+                .join("lib")
+                .join(basename(&first.stdlib))
+                .join("lib-dynload");
+            std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
+        }
         Ok(Self {
             session,
             module: described,
@@ -223,7 +231,11 @@ impl<'a> Brought<'a> {
                 .module
                 .memory
                 .map_or(0, |memory| memory.minimum * 65536),
-            imports: self.module.special_imports(),
+            imports: match self.session.platform {
+                Platform::Wasi => self.module.special_imports(),
+                // The JavaScript that comes with it provides them.
+                Platform::Emscripten => BTreeSet::new(),
+            },
             features: self.module.features.clone(),
             packages: packages(&staging.join("lib")),
             ..told
@@ -294,6 +306,7 @@ fn packages(library: &Utf8Path) -> Vec<String> {
 
 struct Session<'a> {
     guest: &'a dyn Guest,
+    platform: Platform,
     staging: &'a Utf8Path,
     shown: &'a str,
 }
@@ -416,6 +429,10 @@ impl Session<'_> {
     /// `_sysconfigdata` tells, below the usual one, or at the root.
     fn candidates(&self) -> Result<Vec<String>, InterpreterError> {
         let mut found: Vec<String> = Vec::new();
+        if self.platform == Platform::Emscripten {
+            // Built in; no variable of the build tells it.
+            return Ok(vec!["/lib".to_owned()]);
+        }
         for entry in walkdir::WalkDir::new(self.staging.join("lib")).max_depth(2) {
             let Ok(entry) = entry else { continue };
             let name = entry.file_name().to_string_lossy();
@@ -477,10 +494,7 @@ fn basename(guest: &str) -> &str {
 
 /// The `'prefix': '…'` of a `_sysconfigdata` module.
 fn configured_prefix(text: &str) -> Option<&str> {
-    let after = text.split("'prefix':").nth(1)?;
-    let value = after.trim_start().strip_prefix('\'')?;
-    let value = value.split('\'').next()?;
-    value.starts_with('/').then_some(value)
+    layout::build_variable(text, "prefix").filter(|prefix| prefix.starts_with('/'))
 }
 
 #[cfg(test)]

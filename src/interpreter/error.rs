@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 
+use super::platform::Platform;
 use super::pybi::PybiError;
 use super::wasm::WasmError;
 use crate::error::Code;
@@ -18,6 +19,13 @@ pub enum InterpreterError {
 
     #[error("there is no file or folder `{path}`")]
     NoFile { path: Utf8PathBuf },
+
+    #[error("`{name}` is built for {built_for}, not for {wanted}")]
+    OtherPlatform {
+        name: String,
+        built_for: Platform,
+        wanted: Platform,
+    },
 
     #[error("`{path}` holds no interpreter: {reason}")]
     Layout { path: Utf8PathBuf, reason: String },
@@ -69,7 +77,9 @@ impl InterpreterError {
             Self::NoMatch { .. } | Self::NoFile { .. } | Self::NotInstalled { .. } => {
                 Code::NotFound
             }
-            Self::NotUnderstood { .. } | Self::Catalog { .. } => Code::Usage,
+            Self::NotUnderstood { .. } | Self::Catalog { .. } | Self::OtherPlatform { .. } => {
+                Code::Usage
+            }
             Self::Layout { .. }
             | Self::Import { .. }
             | Self::Record { .. }
@@ -91,9 +101,12 @@ impl InterpreterError {
                  path of a .wasm, a folder, a release zip or a .pybi"
                     .into()
             }
+            Self::OtherPlatform { built_for, .. } => {
+                format!("leave --platform out, or say --platform {built_for}")
+            }
             Self::Layout { .. } => {
                 "pyw imports a single python.wasm, a folder, zip or tarball with a module and \
-                 lib/python3.X, and a .pybi"
+                 lib/python3.X, the npm package pyodide, and a .pybi"
                     .into()
             }
             Self::Import { .. } => {

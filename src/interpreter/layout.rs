@@ -1,7 +1,12 @@
-//! The layouts in which CPython for WASI is handed around, brought into one: `bin/python.wasm`,
+//! The layouts in which CPython for wasm is handed around, brought into one: `bin/python.wasm`,
 //! `lib/python3.X`, and `licenses`.
 //!
-//! Known are a lone `python.wasm` (standard library inside, or in `lib` beside it), the folder or
+//! Of Emscripten builds, known are the npm package `pyodide` (`pyodide.asm.wasm`,
+//! `pyodide.asm.mjs`, `python_stdlib.zip`), the same in a folder `lib`, and pyw's own layout:
+//! `bin/python.wasm`, `bin/python.mjs` and a *folder* `lib/python3XX.zip`, since such a build looks
+//! for its library at that very path.
+//!
+//! Of WASI builds, known are a lone `python.wasm` (standard library inside, or in `lib` beside it), the folder or
 //! zip of cpython-wasi-build (`python.wasm`, `lib/python3.X`), CPython's own package
 //! (`lib-wasm/python3.X.wasm`, in a `.tar.xz`), a PEP 711 pybi, and what pyw itself imported.
 
@@ -9,7 +14,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::InterpreterError;
 use super::pybi::{self, read::Verified};
-use super::{INFO_FILE, LICENSES, MODULE, ORIGINALS, START_MODULE, format_tag};
+use super::{
+    INFO_FILE, LICENSES, LOADER, MODULE, NO_JAVASCRIPT, ORIGINALS, START_MODULE, format_tag,
+};
 use crate::store::hash::Sha256;
 use crate::store::unpack;
 
@@ -27,8 +34,16 @@ pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
     }
     let mut seen = String::new();
     if path.is_dir() {
-        let module = find_module(path)?;
-        seen.push_str(&Sha256::of_file(&module)?.to_string());
+        if let Some(files) = Emscripten::find(path) {
+            for file in [&files.module, &files.loader, &files.library] {
+                if file.is_file() {
+                    seen.push_str(&Sha256::of_file(file)?.to_string());
+                }
+            }
+        } else {
+            let module = find_module(path)?;
+            seen.push_str(&Sha256::of_file(&module)?.to_string());
+        }
         list_library(path, &mut seen)?;
     } else {
         seen.push_str(&Sha256::of_file(path)?.to_string());
@@ -145,36 +160,47 @@ fn take_pybi(
     stated: Verified,
     staging: &Utf8Path,
 ) -> Result<Brought, InterpreterError> {
-    let module = match &stated.module {
-        Some(module) => root.join(module),
-        None => find_module(root)?,
-    };
-    copy_file(&module, &staging.join(MODULE))?;
-    copy_licenses(&root.join(pybi::LICENSES), staging)?;
     // It says for where it was compiled, and import checks that.
     let byte_code = stated.pybi.wasm.library.is_some();
+    copy_licenses(&root.join(pybi::LICENSES), staging)?;
+    let library = match Emscripten::find(root) {
+        Some(files) => files.take(root, Utf8Path::new("the pybi"), byte_code, staging)?,
+        None => {
+            let module = match &stated.module {
+                Some(module) => root.join(module),
+                None => find_module(root)?,
+            };
+            copy_file(&module, &staging.join(MODULE))?;
+            copy_library(root, byte_code, staging)?
+        }
+    };
     Ok(Brought {
-        library: copy_library(root, byte_code, staging)?,
+        library,
         stated: Some(stated),
     })
 }
 
 fn take(root: &Utf8Path, shown: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
-    let module = find_module(root).map_err(|error| match error {
-        InterpreterError::Layout { reason, .. } => InterpreterError::Layout {
-            path: shown.to_owned(),
-            reason,
-        },
-        other => other,
-    })?;
-    copy_file(&module, &staging.join(MODULE))?;
     let imported = root.join(INFO_FILE).is_file();
     let licenses = match imported {
         true => root.join(LICENSES),
         false => root.to_owned(),
     };
     copy_licenses(&licenses, staging)?;
-    let library = copy_library(root, false, staging)?;
+    let library = match Emscripten::find(root) {
+        Some(files) => files.take(root, shown, false, staging)?,
+        None => {
+            let module = find_module(root).map_err(|error| match error {
+                InterpreterError::Layout { reason, .. } => InterpreterError::Layout {
+                    path: shown.to_owned(),
+                    reason,
+                },
+                other => other,
+            })?;
+            copy_file(&module, &staging.join(MODULE))?;
+            copy_library(root, false, staging)?
+        }
+    };
     if imported {
         undo_import(root, staging)?;
     }
@@ -186,7 +212,9 @@ fn undo_import(root: &Utf8Path, staging: &Utf8Path) -> Result<(), InterpreterErr
     let Some(library) = find_library(staging)? else {
         return Ok(());
     };
-    let _ = std::fs::remove_file(library.join(START_MODULE));
+    for made in [START_MODULE, NO_JAVASCRIPT] {
+        let _ = std::fs::remove_file(library.join(made));
+    }
     let originals = root.join(ORIGINALS);
     for entry in walkdir::WalkDir::new(&originals) {
         let entry = entry.map_err(|e| walk(&originals, e))?;
@@ -225,6 +253,104 @@ fn copy_licenses(from: &Utf8Path, staging: &Utf8Path) -> Result<(), InterpreterE
         }
     }
     Ok(())
+}
+
+/// The files of an Emscripten build.
+struct Emscripten {
+    module: Utf8PathBuf,
+    /// The JavaScript that loads it.
+    loader: Utf8PathBuf,
+    /// The standard library as a zip; in pyw's own layout it is a folder, and this is not there.
+    library: Utf8PathBuf,
+}
+
+impl Emscripten {
+    fn find(root: &Utf8Path) -> Option<Self> {
+        let lib = root.join("lib");
+        let places = [(root, root), (&lib, &lib)];
+        let found = places.into_iter().map(|(code, library)| Self {
+            module: code.join("pyodide.asm.wasm"),
+            loader: code.join("pyodide.asm.mjs"),
+            library: library.join("python_stdlib.zip"),
+        });
+        let own = Self {
+            module: root.join(MODULE),
+            loader: root.join(MODULE).with_file_name(LOADER),
+            library: root.join("lib/python_stdlib.zip"),
+        };
+        found
+            .chain([own])
+            .find(|files| files.module.is_file() && files.loader.is_file())
+    }
+
+    fn take(
+        &self,
+        root: &Utf8Path,
+        shown: &Utf8Path,
+        byte_code: bool,
+        staging: &Utf8Path,
+    ) -> Result<bool, InterpreterError> {
+        copy_file(&self.module, &staging.join(MODULE))?;
+        copy_file(&self.loader, &staging.join(MODULE).with_file_name(LOADER))?;
+        let wrong = |reason: &str| InterpreterError::Layout {
+            path: shown.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let untold = || wrong("its library does not tell for which Python it is");
+        let io = |action, path: &Utf8Path| {
+            let path = path.to_owned();
+            move |source| InterpreterError::Io {
+                action,
+                path,
+                source,
+            }
+        };
+        let version = if copy_library(root, byte_code, staging)? {
+            let library = find_library(staging)?.ok_or_else(untold)?;
+            version_of_library(&library).ok_or_else(untold)?
+        } else {
+            if !self.library.is_file() {
+                return Err(wrong("it has no python_stdlib.zip"));
+            }
+            let unpacked = staging.join(".library");
+            unpack::unpack_zip(&self.library, &unpacked, &unpack::Unpack::default())?;
+            let version = version_of_library(&unpacked).ok_or_else(untold)?;
+            // A folder of its own, where packages go, is made by whoever mounts them.
+            let _ = std::fs::remove_dir_all(unpacked.join("site-packages"));
+            let name = format!("python{}.zip", version.replace('.', ""));
+            let target = staging.join("lib").join(name);
+            std::fs::create_dir_all(staging.join("lib")).map_err(io("make", &target))?;
+            std::fs::rename(&unpacked, &target).map_err(io("move", &unpacked))?;
+            version
+        };
+        for folder in [
+            staging.join(format!("lib/python{version}/lib-dynload")),
+            staging.join(format!("lib/python{version}/site-packages")),
+        ] {
+            std::fs::create_dir_all(&folder).map_err(io("make", &folder))?;
+        }
+        Ok(true)
+    }
+}
+
+/// `3.14` of a library whose `_sysconfigdata` module says so.
+fn version_of_library(library: &Utf8Path) -> Option<String> {
+    let entries = library.read_dir_utf8().ok()?;
+    let file = entries.flatten().find(|entry| {
+        entry.file_name().starts_with("_sysconfigdata_") && entry.file_name().ends_with(".py")
+    })?;
+    let text = std::fs::read_to_string(file.path()).ok()?;
+    let version = build_variable(&text, "VERSION")?;
+    let number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    let (major, minor) = version.split_once('.')?;
+    (number(major) && number(minor)).then(|| version.to_owned())
+}
+
+/// The text that a `_sysconfigdata` module has under a name.
+pub(super) fn build_variable<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let after = text.split(&format!("'{name}':")).nth(1)?;
+    let value = after.trim_start().strip_prefix('\'')?;
+    value.split('\'').next()
 }
 
 /// The folder of a lone module, when a standard library lies beside it.
@@ -401,5 +527,33 @@ fn walk(path: &Utf8Path, error: walkdir::Error) -> InterpreterError {
         action: "read",
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn build_variables_are_read_as_text() {
+        let text = "build_time_vars = {'LDVERSION': '3.x',\n 'VERSION': '3.14', 'prefix': ''}";
+        assert_eq!(build_variable(text, "VERSION"), Some("3.14"));
+        assert_eq!(build_variable(text, "prefix"), Some(""));
+        assert_eq!(build_variable(text, "absent"), None);
+    }
+
+    #[test]
+    fn an_emscripten_build_is_told_by_its_loader() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        std::fs::write(root.join("pyodide.asm.wasm"), b"").unwrap();
+        assert!(Emscripten::find(root).is_none());
+        std::fs::write(root.join("pyodide.asm.mjs"), b"").unwrap();
+        let files = Emscripten::find(root).unwrap();
+        std::fs::create_dir_all(root.join("out/bin")).unwrap();
+        let error = files
+            .take(root, root, false, &root.join("out"))
+            .unwrap_err();
+        assert!(error.to_string().ends_with("it has no python_stdlib.zip"));
     }
 }

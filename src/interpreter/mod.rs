@@ -10,6 +10,7 @@ pub mod error;
 pub mod imports;
 pub mod layout;
 pub mod pack;
+pub mod platform;
 pub mod pybi;
 pub mod wasm;
 
@@ -19,6 +20,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use error::InterpreterError;
+pub use platform::Platform;
 
 use crate::store::{Kind, Store};
 use adapt::Adaptation;
@@ -35,6 +37,10 @@ pub const LICENSES: &str = "licenses";
 const ORIGINALS: &str = "original";
 /// The bootstrap inside an imported standard library.
 const START_MODULE: &str = "_pyw_start.pyc";
+/// The stand-in for JavaScript inside an imported standard library.
+const NO_JAVASCRIPT: &str = "js.py";
+/// The JavaScript beside [`MODULE`] that an Emscripten build comes with.
+pub const LOADER: &str = "python.mjs";
 /// Changes whenever imports come out differently by pyw's Rust code; what the guest's part does is
 /// told by its text.
 const FORMAT: u32 = 3;
@@ -61,6 +67,17 @@ pub const OPTIONAL: [(&str, &str); 9] = [
     ("_ctypes", "ctypes"),
     ("mmap", "mmap"),
 ];
+/// Whether this pyw can use an interpreter of that name in the store.
+#[must_use]
+pub fn is_current(key: &str) -> bool {
+    key.ends_with(&format_tag())
+}
+
+/// Whether this pyw can use an adapted module of that name in the store.
+#[must_use]
+pub fn is_current_module(key: &str) -> bool {
+    key.ends_with(&format!("-{}", adapt::FORMAT))
+}
 
 /// What an interpreter says of itself, asked once when it is imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +94,11 @@ pub struct Info {
     pub markers: BTreeMap<String, String>,
     /// The platform part of its wheel tags, such as `wasi_0_0_0_wasm32`.
     pub platform: String,
+    /// Other platform tags whose wheels it can use.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// The folder that its `site` module puts on `sys.path`, where packages go.
+    pub site: String,
     /// `SOABI`, empty when the build names none.
     pub soabi: String,
     /// The installation scheme, relative (PEP 711 `Pybi-Paths`).
@@ -103,6 +125,12 @@ pub struct Info {
 }
 
 impl Info {
+    /// What it was built for.
+    #[must_use]
+    pub fn system(&self) -> Platform {
+        Platform::of_tag(&self.platform)
+    }
+
     /// Those of [`OPTIONAL`] that are linked in, by the names that people know.
     #[must_use]
     pub fn optional_modules(&self) -> Vec<String> {
@@ -160,7 +188,7 @@ impl Interpreter {
             .list(Kind::Interpreter)
             .unwrap_or_default()
             .iter()
-            .filter(|entry| entry.key.ends_with(&format_tag()))
+            .filter(|entry| is_current(&entry.key))
             .filter_map(|entry| Self::open(&entry.path).ok())
             .collect();
         all.sort_by_key(|i| {
@@ -188,15 +216,15 @@ impl Interpreter {
     /// Where the guest looks for packages: the folder that its `site` module puts on `sys.path`.
     #[must_use]
     pub fn site_guest(&self) -> String {
-        format!("{}/site-packages", self.info.stdlib.trim_end_matches('/'))
+        self.info.site.clone()
     }
 
     /// The packages that came with this build, on the host. The folder may not exist.
     #[must_use]
     pub fn site(&self) -> Utf8PathBuf {
-        let stdlib = self.info.stdlib.trim_end_matches('/');
-        let name = stdlib.rsplit('/').next().unwrap_or(stdlib);
-        self.library().join(name).join("site-packages")
+        let inside = self.info.site.strip_prefix(self.library_guest());
+        let inside = inside.unwrap_or(&self.info.site).trim_start_matches('/');
+        self.library().join(inside)
     }
 
     /// The guest path of a folder below the prefix, as `bin` or `share`.

@@ -10,7 +10,7 @@ use super::convert::{Brought, Guest};
 use super::error::InterpreterError;
 use super::pybi::{self, Metadata, Pybi, Wasm, info, name};
 use super::wasm::{Feature, PREVIEW1};
-use super::{Info, LICENSES, MODULE, parent};
+use super::{Info, LICENSES, MODULE, Platform, parent};
 
 /// Packs the interpreter at `path` into a pybi in `folder`, and answers with the archive's path.
 /// `wheel_tags` are the tags of wheels for an interpreter, the best first, with `PLATFORM` for the
@@ -75,8 +75,8 @@ pub fn pack(
         build,
         wasm: Wasm {
             module: Some(MODULE.to_owned()),
-            abi: Some(match name::System::of(&told.platform) {
-                Some(name::System::Emscripten) => info::EMSCRIPTEN.to_owned(),
+            abi: Some(match name::platform_of(&told.platform) {
+                Some(Platform::Emscripten) => info::EMSCRIPTEN.to_owned(),
                 _ => PREVIEW1.to_owned(),
             }),
             imports: told.imports.clone(),

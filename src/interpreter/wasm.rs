@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::platform::Platform;
 use serde::{Deserialize, Serialize};
 use wasmparser::{
     BlockType, CompositeInnerType, ElementItems, FuncValidatorAllocations, MemoryType, Parser,
@@ -428,10 +429,12 @@ pub const PYTHON_MARKS: [&[u8]; 5] = [
 ];
 
 impl ModuleInfo {
-    /// Whether this is a CPython that a WASI runtime can run as a program; else why not. What it
-    /// imports beyond preview 1 is between it and a runtime.
-    pub fn require_interpreter(&self) -> Result<(), WasmError> {
+    /// Whether this is a CPython that a runtime for this platform can run as a program; else why
+    /// not. What it imports beyond preview 1 is between it and a runtime.
+    pub fn require_interpreter(&self, platform: Platform) -> Result<(), WasmError> {
         let problem = match self.kind {
+            Kind::Emscripten if platform == Platform::Emscripten && self.python => return Ok(()),
+            Kind::Emscripten if platform == Platform::Emscripten => Problem::NotPython,
             Kind::Emscripten => Problem::Emscripten,
             Kind::Reactor => Problem::Reactor,
             Kind::Command if !self.python => Problem::NotPython,
@@ -854,7 +857,7 @@ mod tests {
             [Feature::BulkMemory, Feature::SignExt].into()
         );
         assert!(info.python);
-        info.require_interpreter().unwrap();
+        info.require_interpreter(Platform::Wasi).unwrap();
     }
 
     #[test]
@@ -901,7 +904,9 @@ mod tests {
     #[test]
     fn what_is_not_a_python_command_is_told_apart() {
         let judge = |text: &str| {
-            let error = inspect(&wasm(text)).unwrap().require_interpreter();
+            let error = inspect(&wasm(text))
+                .unwrap()
+                .require_interpreter(Platform::Wasi);
             let error = error.unwrap_err();
             assert!(error.hint().is_some());
             assert_eq!(error.code(), Code::Interpreter);

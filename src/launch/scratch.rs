@@ -86,6 +86,9 @@ impl Made {
         for file in &scratch.files {
             File::create(file).map_err(failed("make", file))?;
         }
+        for (file, text) in &scratch.texts {
+            std::fs::write(file, text).map_err(failed("write", file))?;
+        }
         for (link, target) in &scratch.links {
             symlink(target, link).map_err(failed("make", link))?;
         }

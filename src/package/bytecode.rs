@@ -49,13 +49,25 @@ struct Module {
 pub fn key(wheel: &Wheel, interpreter: &Interpreter) -> String {
     // The path is part of the code, and what is compiled depends on the build.
     let of = format!(
-        "{}\n{}\n{}\n{FORMAT}",
+        "{}\n{}\n{}",
         interpreter.key,
         interpreter.info.module_sha256,
         interpreter.site_guest()
     );
     let interpreter = Sha256::of(of.as_bytes()).to_string();
-    format!("{}-{}", wheel.key, &interpreter[..16])
+    format!("{}-{}-{FORMAT}", wheel.key, &interpreter[..16])
+}
+
+/// Whether this pyw can use bytecode of that name.
+#[must_use]
+pub fn is_current(key: &str) -> bool {
+    key.ends_with(&format!("-{FORMAT}"))
+}
+
+/// The name of the wheel that the bytecode of that name belongs to.
+#[must_use]
+pub fn wheel_of(key: &str) -> &str {
+    key.rsplitn(3, '-').last().unwrap_or(key)
 }
 
 /// The compiled trees of these wheels, in the same order; each looks like the wheel's `site` with
@@ -118,7 +130,11 @@ impl Batch<'_> {
         write(&scripts.join("import.py"), crate::guest::IMPORT.as_bytes())?;
         let shards = self.shards(self.modules(wanted));
         let total: usize = shards.iter().map(Vec::len).sum();
-        let bar = Progress::steps("byte-compiling packages", total as u64);
+        let what = match wanted.len() {
+            1 => "byte-compiling 1 package, once".to_owned(),
+            many => format!("byte-compiling {many} packages, once"),
+        };
+        let bar = Progress::steps(&what, total as u64);
         std::thread::scope(|scope| {
             let workers: Vec<_> = shards
                 .iter()

@@ -338,7 +338,6 @@ impl<'l> Judge<'_, 'l> {
             }
         }
         if let Some(hashes) = self.hashes
-            // A file whose digest nobody tells is hashed when it comes.
             && file.sha256.is_none_or(|digest| !hashes.contains(&digest))
         {
             return Some(Unusable::Hash);

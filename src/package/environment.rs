@@ -4,10 +4,15 @@
 //! and the source folders that it makes importable. It is never changed, so any number of programs
 //! share it, and the second run of a program finds it by one look.
 //!
+//! There are two of each, with different names in the store: a *plain* one, and one with the
+//! bytecode of its modules. Byte-compiling a few packages takes many seconds, which a program that
+//! is run once would pay for nothing: the first run gets the plain one, and the second run makes
+//! the compiled one.
+//!
 //! ```text
 //! pyw.json         what is known of it: packages and commands
-//! site-packages/   hard links (else reflinks or copies) to wheels, their bytecode, and what the
-//!                  interpreter brings along
+//! site-packages/   hard links (else reflinks or copies) to wheels, to their bytecode in the
+//!                  compiled one, and to what the interpreter brings along
 //! bin/NAME         a script for each command
 //! data/NAME/       what wheels bring for `share`, `etc` and the like below the prefix
 //! ```
@@ -29,13 +34,16 @@ use crate::interpreter::Interpreter;
 use crate::interpreter::convert::Guest;
 use crate::sandbox::{Access, Mount, Purpose};
 use crate::store::fetch::Fetcher;
+use crate::store::usage::Use;
 use crate::store::{Kind, Sha256, Store, StoreError};
 use crate::ui::progress;
 
 /// The file that holds what is known of an environment.
 const INFO_FILE: &str = "pyw.json";
 /// Changes whenever environments come out differently.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// What the name of a compiled environment has more than that of the plain one.
+const COMPILED: &str = "-compiled";
 /// The file that makes source folders importable.
 const ROOTS_FILE: &str = "_pyw_project.pth";
 
@@ -201,14 +209,13 @@ impl EnvironmentError {
     }
 }
 
-/// The name in the store of the environment with these contents.
-#[must_use]
-pub fn key(contents: Contents<'_>, interpreter: &Interpreter) -> String {
+/// The name in the store of the plain environment with these contents.
+fn plain_key(contents: Contents<'_>, interpreter: &Interpreter) -> String {
     let mut digests: Vec<String> = contents.wheels.iter().map(WheelRef::key).collect();
     digests.sort();
     digests.dedup();
     let mut text = format!(
-        "{FORMAT}\n{}\n{}\n{}\n",
+        "{}\n{}\n{}\n",
         interpreter.key,
         interpreter.info.module_sha256,
         interpreter.site_guest()
@@ -217,65 +224,154 @@ pub fn key(contents: Contents<'_>, interpreter: &Interpreter) -> String {
         text.push_str(part);
         text.push('\n');
     }
-    Sha256::of(text.as_bytes()).to_string()
+    format!("{}-{FORMAT}", Sha256::of(text.as_bytes()))
 }
 
-/// The environment with these contents, if it is in the store.
-///
-/// # Errors
-/// It is there and damaged.
-pub fn find(
-    contents: Contents<'_>,
-    interpreter: &Interpreter,
-    store: &Store,
-) -> Result<Option<Environment>, EnvironmentError> {
-    match store.get(Kind::Environment, &key(contents, interpreter)) {
-        Some(folder) => Environment::open(&folder).map(Some),
-        None => Ok(None),
-    }
+/// Whether this pyw can use an environment of that name: another release may make them otherwise.
+#[must_use]
+pub fn is_current(key: &str) -> bool {
+    let plain = key.strip_suffix(COMPILED).unwrap_or(key);
+    plain.ends_with(&format!("-{FORMAT}"))
 }
 
-/// The environment with these contents, made if need be: wheels are downloaded, verified, unpacked
-/// and byte-compiled as far as they are not in the store.
+/// The name of the compiled environment that goes before the plain one of this name; `None` for a
+/// compiled one.
+#[must_use]
+pub fn compiled_key(plain: &str) -> Option<String> {
+    (!plain.ends_with(COMPILED)).then(|| format!("{plain}{COMPILED}"))
+}
+
+/// The best environment with these contents that can be had soon, held so that it isn't pruned
+/// before it is used: the compiled one if it is there; else the plain one, for which wheels are
+/// downloaded, verified and unpacked as far as they are not in the store.
 ///
-/// Who is going to use it calls [`Store::reserve`] with its [`key`] first, so that it isn't pruned
-/// between this and its use.
+/// Where the plain one was there before this call, an earlier run has used it, and it is worth
+/// compiling: that is done first, unless another process is at it already. Where it cannot be
+/// done, the plain one serves as before.
 ///
 /// # Errors
-/// A wheel cannot be had or is refused; two of them contradict each other; the interpreter does
-/// not run; the store cannot be written.
-pub fn build(
+/// A wheel cannot be had or is refused; two of them contradict each other; the store cannot be
+/// written.
+pub fn provide(
     contents: Contents<'_>,
     interpreter: &Interpreter,
     store: &Store,
     fetcher: &Fetcher,
     guest: &dyn Guest,
-) -> Result<Environment, EnvironmentError> {
-    let key = key(contents, interpreter);
-    let folder = store.get_or_create::<EnvironmentError>(Kind::Environment, &key, |staging| {
-        // None of them may be pruned between the steps.
-        let mut held = Vec::new();
-        for wheel in contents.wheels {
-            held.push(store.reserve(Kind::Wheel, &wheel.key())?);
+) -> Result<(Environment, Use), EnvironmentError> {
+    let maker = Maker {
+        contents,
+        interpreter,
+        store,
+        fetcher,
+    };
+    let plain = plain_key(contents, interpreter);
+    let compiled = format!("{plain}{COMPILED}");
+    if let Some(held) = store.hold(Kind::Environment, &compiled)? {
+        return opened(held);
+    }
+    let Some(held) = store.hold(Kind::Environment, &plain)? else {
+        let held = store.reserve(Kind::Environment, &plain)?;
+        store.get_or_create(Kind::Environment, &plain, |dest| maker.plain(dest))?;
+        return opened(held);
+    };
+    // Wheels that were pruned are not fetched again for this.
+    let unpacked = |wheel: &WheelRef| store.get(Kind::Wheel, &wheel.key()).is_some();
+    if !contents.wheels.is_empty() && contents.wheels.iter().all(unpacked) {
+        let better = || -> Result<Option<Use>, EnvironmentError> {
+            let held = store.reserve(Kind::Environment, &compiled)?;
+            let made = store.create_unless_busy(Kind::Environment, &compiled, |dest| {
+                maker.compiled(dest, guest)
+            })?;
+            Ok(made.map(|_| held))
+        };
+        match better() {
+            Ok(Some(held)) => return opened(held),
+            Ok(None) => progress::verbose("packages are being byte-compiled by another pyw"),
+            Err(error) => progress::verbose(&format!("packages stay without bytecode: {error}")),
         }
-        let mut wheels = wheel::provide(contents.wheels, store, fetcher)?;
+    }
+    opened(held)
+}
+
+/// The compiled environment with these contents, made at once if it isn't there, and held.
+///
+/// # Errors
+/// As [`provide`], and where the interpreter does not come to compile anything.
+pub fn provide_compiled(
+    contents: Contents<'_>,
+    interpreter: &Interpreter,
+    store: &Store,
+    fetcher: &Fetcher,
+    guest: &dyn Guest,
+) -> Result<(Environment, Use), EnvironmentError> {
+    let maker = Maker {
+        contents,
+        interpreter,
+        store,
+        fetcher,
+    };
+    let key = format!("{}{COMPILED}", plain_key(contents, interpreter));
+    let held = store.reserve(Kind::Environment, &key)?;
+    store.get_or_create(Kind::Environment, &key, |dest| maker.compiled(dest, guest))?;
+    opened(held)
+}
+
+fn opened(held: Use) -> Result<(Environment, Use), EnvironmentError> {
+    Ok((Environment::open(&held.folder)?, held))
+}
+
+/// Makes environments.
+#[derive(Clone, Copy)]
+struct Maker<'a> {
+    contents: Contents<'a>,
+    interpreter: &'a Interpreter,
+    store: &'a Store,
+    fetcher: &'a Fetcher,
+}
+
+impl Maker<'_> {
+    fn plain(self, dest: &Utf8Path) -> Result<(), EnvironmentError> {
+        let (wheels, _held) = self.wheels()?;
+        self.write(&wheels, &[], dest)
+    }
+
+    fn compiled(self, dest: &Utf8Path, guest: &dyn Guest) -> Result<(), EnvironmentError> {
+        let (wheels, mut held) = self.wheels()?;
+        for wheel in &wheels {
+            let key = bytecode::key(wheel, self.interpreter);
+            held.push(self.store.reserve(Kind::Bytecode, &key)?);
+        }
+        let compiled = bytecode::provide(&wheels, self.interpreter, self.store, guest)?;
+        self.write(&wheels, &compiled, dest)
+    }
+
+    /// The unpacked wheels, which are not pruned while they are held.
+    fn wheels(self) -> Result<(Vec<Wheel>, Vec<Use>), EnvironmentError> {
+        let mut held = Vec::new();
+        for wheel in self.contents.wheels {
+            held.push(self.store.reserve(Kind::Wheel, &wheel.key())?);
+        }
+        let mut wheels = wheel::provide(self.contents.wheels, self.store, self.fetcher)?;
         // Whatever the order in which they were named, the tree is the same.
         wheels.sort_by(|a, b| (&a.info.name, &a.key).cmp(&(&b.info.name, &b.key)));
-        for wheel in &wheels {
-            let key = bytecode::key(wheel, interpreter);
-            held.push(store.reserve(Kind::Bytecode, &key)?);
-        }
-        let compiled = bytecode::provide(&wheels, interpreter, store, guest)?;
+        Ok((wheels, held))
+    }
+
+    /// Makes the tree in `dest`; `compiled` has the bytecode of each wheel, or nothing.
+    fn write(
+        self,
+        wheels: &[Wheel],
+        compiled: &[Utf8PathBuf],
+        dest: &Utf8Path,
+    ) -> Result<(), EnvironmentError> {
         let mut tree = Tree::default();
-        for (wheel, compiled) in wheels.iter().zip(&compiled) {
-            tree.wheel(wheel, compiled)?;
+        for (number, wheel) in wheels.iter().enumerate() {
+            tree.wheel(wheel, compiled.get(number).map(|path| path.as_path()))?;
         }
-        tree.interpreter(&interpreter.site(), &wheels);
-        tree.write(staging, contents)?;
-        drop(held);
-        Ok(())
-    })?;
-    Environment::open(&folder)
+        tree.interpreter(&self.interpreter.site(), wheels);
+        tree.write(dest, self.contents)
+    }
 }
 
 impl Environment {
@@ -296,6 +392,12 @@ impl Environment {
             folder: folder.to_owned(),
             info,
         })
+    }
+
+    /// Whether the bytecode of its modules is in it.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        self.key.ends_with(COMPILED)
     }
 
     /// The tree of all packages, on the host.
@@ -392,7 +494,11 @@ struct Tree {
 }
 
 impl Tree {
-    fn wheel(&mut self, wheel: &Wheel, compiled: &Utf8Path) -> Result<(), EnvironmentError> {
+    fn wheel(
+        &mut self,
+        wheel: &Wheel,
+        compiled: Option<&Utf8Path>,
+    ) -> Result<(), EnvironmentError> {
         let info = &wheel.info;
         if let Some(other) = self.info.packages.iter().find(|p| p.name == info.name) {
             if other.filename == info.filename {
@@ -427,7 +533,8 @@ impl Tree {
                 },
             )?;
         }
-        for (path, host) in files_below(compiled)? {
+        let compiled = compiled.map_or_else(|| Ok(BTreeMap::new()), files_below)?;
+        for (path, host) in compiled {
             // Of two same modules one wheel's bytecode does as well as the other's.
             let path = format!("site-packages/{path}");
             if !self.files.contains_key(&path) {

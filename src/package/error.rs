@@ -52,6 +52,27 @@ pub enum PackageError {
     /// The requirements cannot be met together.
     #[error(transparent)]
     NoSolution(Box<NoSolution>),
+    /// A file that nothing pins.
+    #[error(
+        "{} tells no sha256 for {file}, so nobody could say whether it is the right file",
+        index.as_deref().unwrap_or("whoever named it")
+    )]
+    NoDigest {
+        /// The wheel.
+        file: String,
+        /// The index.
+        index: Option<String>,
+    },
+    /// No version of Python is what everybody wants.
+    #[error("{wanted}, and {python} is CPython {version}")]
+    Python {
+        /// Who wants what.
+        wanted: String,
+        /// As `--python 3.12`.
+        python: String,
+        /// The version that it is.
+        version: String,
+    },
     /// The store or the network failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,7 +96,8 @@ impl PackageError {
             Self::RequirementsFile { missing: true, .. } => Code::NotFound,
             Self::RequirementsFile { .. } => Code::Usage,
             Self::Interpreter { .. } => Code::Interpreter,
-            Self::Direct { .. } | Self::NoSolution(_) => Code::Resolution,
+            Self::Direct { .. } | Self::NoSolution(_) | Self::Python { .. } => Code::Resolution,
+            Self::NoDigest { .. } => Code::Integrity,
             Self::Store(error) => error.code(),
             Self::Shared(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
@@ -89,6 +111,12 @@ impl PackageError {
             Self::NoSolution(report) => report.hint(),
             Self::Store(error) => error.hint(),
             Self::Shared(error) => error.hint(),
+            Self::NoDigest { file, .. } => Some(format!(
+                "download {file} yourself and name its folder with --find-links"
+            )),
+            Self::Python { .. } => {
+                Some("leave --python out, and pyw looks for one that fits".to_owned())
+            }
             Self::Internal { .. } => Some("this is a bug in pyw; please report it".to_owned()),
             _ => None,
         }

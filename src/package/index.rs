@@ -23,6 +23,7 @@ use super::requirement::last_segment;
 use crate::config::Origin;
 use crate::store::indexes::{IndexSettings, Links};
 use crate::store::source::{join, redacted};
+use crate::store::usage::Use;
 use crate::store::{Fetcher, Sha256, Store, StoreError};
 use crate::ui::progress;
 
@@ -48,6 +49,8 @@ struct Inner {
     credentials: Credentials,
     refresh: bool,
     links: OnceLock<Result<Vec<Listed<'static>>, Arc<PackageError>>>,
+    /// The folder of wheels that were downloaded whole, which are not pruned meanwhile.
+    wheels: OnceLock<Use>,
 }
 
 /// Why there are no metadata.
@@ -77,6 +80,7 @@ impl Index {
                 store: store.clone(),
                 refresh: false,
                 links: OnceLock::new(),
+                wheels: OnceLock::new(),
             }),
         }
     }
@@ -135,6 +139,14 @@ impl Index {
             .filter(|file| could_be(&file.filename, name))
             .cloned()
             .collect();
+        if filter.hashes.contains_key(name) {
+            // Of a file on this machine nobody else tells it.
+            for file in &mut files {
+                if let (Link::Path(path), None) = (&file.link, file.sha256) {
+                    file.sha256 = Some(Sha256::of_file(path)?);
+                }
+            }
+        }
         let mut label = String::new();
         for index in inner.settings.indexes() {
             let url = join(&index.value, &format!("{name}/"))?;
@@ -409,7 +421,14 @@ impl Index {
     }
 
     fn wheels(&self) -> Result<Utf8PathBuf, StoreError> {
-        self.inner.store.cache_dir("wheels")
+        let held = match self.inner.wheels.get() {
+            Some(held) => held,
+            None => {
+                let held = self.inner.store.hold_cache("wheels")?;
+                self.inner.wheels.get_or_init(|| held)
+            }
+        };
+        Ok(held.folder.clone())
     }
 
     fn cached(&self, digest: Sha256) -> Option<Vec<u8>> {

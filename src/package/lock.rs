@@ -173,6 +173,20 @@ pub enum LockError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is none where one is insisted on.
+    #[error("there is no lock `{path}`, and --locked allows nothing else")]
+    Missing {
+        /// Where it would be.
+        path: Utf8PathBuf,
+    },
+    /// It does not match where it is insisted on.
+    #[error("the lock `{path}` does not match any more: {why}")]
+    Stale {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// Why not.
+        why: Stale,
+    },
     /// It is no TOML, or its keys have values of another kind.
     #[error("{}", shown(excerpt, message))]
     Toml {
@@ -250,10 +264,12 @@ impl LockError {
                 Code::NotFound
             }
             Self::Io { .. } => Code::Storage,
+            Self::Missing { .. } => Code::NotFound,
             Self::Toml { .. } | Self::Version { .. } | Self::Invalid { .. } => Code::Usage,
-            Self::Elsewhere { .. } | Self::Package { .. } | Self::NotLockable { .. } => {
-                Code::Resolution
-            }
+            Self::Stale { .. }
+            | Self::Elsewhere { .. }
+            | Self::Package { .. }
+            | Self::NotLockable { .. } => Code::Resolution,
         }
     }
 
@@ -264,6 +280,11 @@ impl LockError {
             Self::Io { .. } | Self::NotLockable { .. } => return None,
             Self::Toml { .. } | Self::Invalid { .. } => {
                 "see PEP 751, or write the lock anew with `pyw lock`".into()
+            }
+            Self::Missing { .. } | Self::Stale { .. } => {
+                "`pyw lock`, with the script if it is one, writes it; without --locked the \
+                 packages are looked up"
+                    .into()
             }
             Self::Version { .. } => "write the lock anew with `pyw lock`".into(),
             Self::Elsewhere { .. } | Self::Package { .. } => {

@@ -82,6 +82,8 @@ pub(super) mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             platform: "wasi_0_0_0_wasm32".into(),
+            aliases: Vec::new(),
+            site: String::new(),
             soabi: "cpython-312-wasm32-wasi".into(),
             ..Info::default()
         }

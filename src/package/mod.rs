@@ -1,8 +1,12 @@
 //! Packages: from what a program asks for to the wheels that it gets.
 //!
-//! Resolving stands on one side (requirements, indexes, candidates, a [`PackageName`] with one
-//! version each), and installing on the other (wheels, environments, locks).
+//! A [`Brief`] says what is wanted, a [`Blueprint`] which files that comes to, and an
+//! [`environment`] is those files on disk. Between the first two stands resolving (requirements,
+//! indexes, candidates, a [`PackageName`] with one version each) or a [`lock`], between the last two
+//! installing ([`wheel`], [`bytecode`]).
 
+pub mod blueprint;
+pub mod brief;
 pub mod bytecode;
 pub mod candidate;
 pub mod credentials;
@@ -21,6 +25,7 @@ pub mod page;
 pub mod project;
 pub mod project_file;
 mod provider;
+pub mod prune;
 pub mod pybis;
 pub mod report;
 pub mod requirement;
@@ -32,6 +37,8 @@ pub mod script;
 pub mod tags;
 pub mod wheel;
 
+pub use blueprint::Blueprint;
+pub use brief::Brief;
 pub use error::PackageError;
 pub use index::Index;
 pub use name::{ExtraName, NameError, PackageName};

@@ -119,6 +119,19 @@ pub enum ProjectError {
     },
 }
 
+/// Whether all users of the machine may put files there.
+#[cfg(unix)]
+fn is_everybodys(folder: &Utf8Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = std::fs::metadata(folder);
+    metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_everybodys(_folder: &Utf8Path) -> bool {
+    false
+}
+
 fn shown(excerpt: &Excerpt, message: &str) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -187,11 +200,20 @@ fn item(value: Spanned<String>) -> Item {
 
 impl Project {
     /// The project that a folder belongs to: the nearest `pyproject.toml` upwards, if there is one.
+    /// The search ends before the home directory and the root, which are no projects, and before a
+    /// folder in which everybody may put a file, as `/tmp`.
     ///
     /// # Errors
     /// There is one and it is wrong.
-    pub fn find(folder: &Utf8Path) -> Result<Option<Project>, ProjectError> {
+    pub fn find(
+        folder: &Utf8Path,
+        home: Option<&Utf8Path>,
+    ) -> Result<Option<Project>, ProjectError> {
         for root in folder.ancestors() {
+            let is_private = root.parent().is_none() || home.is_some_and(|h| h.starts_with(root));
+            if is_private || (root != folder && is_everybodys(root)) {
+                break;
+            }
             if root.join(FILE).is_file() {
                 return Project::read(root).map(Some);
             }
@@ -678,7 +700,10 @@ memory = "1G"
         let deep = root.join("a/b/c");
         std::fs::create_dir_all(&deep).unwrap();
         std::fs::write(root.join("a/pyproject.toml"), "[project]\nname = 'x'\n").unwrap();
-        assert_eq!(Project::find(&deep).unwrap().unwrap().root, root.join("a"));
+        assert_eq!(
+            Project::find(&deep, None).unwrap().unwrap().root,
+            root.join("a")
+        );
         let error = Project::read(&deep).unwrap_err();
         assert_eq!(error.code(), Code::NotFound);
     }

@@ -13,8 +13,9 @@ use super::candidate::Link;
 use super::page;
 use super::requirement::last_segment;
 use crate::error::Code;
+use crate::interpreter::Platform;
 use crate::interpreter::choose::Wanted;
-use crate::interpreter::pybi::name::{PybiName, System};
+use crate::interpreter::pybi::name::{PybiName, platform_of};
 use crate::store::fetch::{Expected, Fetcher};
 use crate::store::source::{Place, Source, join, parse_url, redacted};
 use crate::store::{Sha256, StoreError};
@@ -162,7 +163,7 @@ impl WantedPybi {
             && name
                 .platform
                 .split('.')
-                .any(|tag| System::of(tag).is_some())
+                .any(|tag| platform_of(tag).is_some())
     }
 }
 
@@ -208,7 +209,7 @@ impl Pybis {
         let asks_for_early = wanted.versions.iter().any(|s| s.any_prerelease());
         let rank = |found: &FoundPybi| {
             let early = found.name.version.any_prerelease() && !asks_for_early;
-            let wasi = System::of(&found.name.platform) == Some(System::Wasi);
+            let wasi = platform_of(&found.name.platform) == Some(Platform::Wasi);
             let name = &found.name;
             (!early, wasi, name.version.clone(), name.build.clone())
         };

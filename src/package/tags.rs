@@ -102,7 +102,9 @@ impl Tags {
     /// The tags of an interpreter.
     #[must_use]
     pub fn of(info: &Info) -> Tags {
-        Tags::new(minor(info), free_threaded(info), &platforms(&info.platform))
+        let mut platforms = platforms(&info.platform);
+        platforms.extend(info.aliases.iter().cloned());
+        Tags::new(minor(info), free_threaded(info), &platforms)
     }
 
     /// The tags of CPython 3.`minor` on these platforms, the preferred one first.

@@ -341,8 +341,20 @@ impl WheelRef {
     /// Its name in the store.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}-{FORMAT}", self.sha256)
+        key(self.sha256)
     }
+}
+
+/// Whether this pyw can use an unpacked wheel of that name.
+#[must_use]
+pub fn is_current(key: &str) -> bool {
+    key.ends_with(&format!("-{FORMAT}"))
+}
+
+/// The name in the store of the wheel with this digest.
+#[must_use]
+pub fn key(sha256: Sha256) -> String {
+    format!("{sha256}-{FORMAT}")
 }
 
 impl Wheel {

@@ -69,6 +69,9 @@ pub enum RequestError {
     #[error("the variable {name} is pyw's own")]
     ReservedVariable { name: String },
 
+    #[error("there are no packages here that could bring the command `{command}`")]
+    NoPackages { command: String },
+
     #[error(transparent)]
     Packages(#[from] crate::package::environment::EnvironmentError),
 
@@ -98,6 +101,7 @@ impl RequestError {
             | Self::FileInFolder { .. }
             | Self::ReservedVariable { .. }
             | Self::Guest(_) => Code::Usage,
+            Self::NoPackages { .. } => Code::NotFound,
             Self::Packages(error) => error.code(),
         }
     }
@@ -124,6 +128,9 @@ impl RequestError {
                 "give it another path: --mount HOST:GUEST".into()
             }
             Self::NoCwd { .. } => "name a folder that exists, or one below a --mount".into(),
+            Self::NoPackages { command } => {
+                format!("name the package that brings it: pyw --with {command} --entry {command}")
+            }
             Self::Packages(error) => return error.hint(),
             _ => return None,
         })

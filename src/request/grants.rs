@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Program, Request, RequestError};
 use crate::interpreter::{Interpreter, adapt, parent};
-use crate::package::environment::{Environment, EnvironmentError};
+use crate::package::environment::Environment;
 use crate::sandbox::mount::{covers, guest_path_of, normalize_guest};
 use crate::sandbox::{Access, Mount, MountSpec, Placed, Purpose, Sandbox, Scratch, Start};
 
@@ -51,6 +51,9 @@ pub fn sandbox(
     builder.files_at = builder.stands_in.keys().cloned().collect();
     let script = builder.script()?;
     let cwd = builder.cwd()?;
+    for root in &request.roots {
+        builder.show(root, guest_path_of(root))?;
+    }
     builder.drop_covered();
     builder.push(Mount {
         host: interpreter.library(),
@@ -87,10 +90,9 @@ pub fn sandbox(
         (Program::Command(name), _) => match environment {
             Some(environment) => args.push(environment.command(name, interpreter)?),
             None => {
-                return Err(RequestError::Packages(EnvironmentError::NoCommand {
-                    name: name.clone(),
-                    known: Vec::new(),
-                }));
+                return Err(RequestError::NoPackages {
+                    command: name.clone(),
+                });
             }
         },
     }
@@ -109,6 +111,7 @@ pub fn sandbox(
         network: request.network,
         limits: request.limits,
         terminals: request.terminals,
+        javascript: request.javascript,
         scratch: Some(builder.scratch),
     })
 }

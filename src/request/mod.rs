@@ -38,6 +38,8 @@ pub struct Request {
     pub python_options: Vec<String>,
     pub args: Vec<String>,
     pub mounts: Vec<MountSpec>,
+    /// Folders of importable modules that the program is to see, read-only.
+    pub roots: Vec<Utf8PathBuf>,
     /// The guest's environment, complete.
     pub env: BTreeMap<String, String>,
     /// `--cwd`, a guest path.
@@ -46,6 +48,8 @@ pub struct Request {
     pub limits: Limits,
     pub terminals: Terminals,
     pub private_tmp: bool,
+    /// `--js`: the program may use the runtime's JavaScript.
+    pub javascript: bool,
     /// Where pyw was started, absolute and without links, as the system tells it.
     pub caller_cwd: Utf8PathBuf,
     /// The user's home, which is never granted by default.

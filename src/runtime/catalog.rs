@@ -3,20 +3,49 @@
 //! A user's descriptor takes the place of a built-in one of the same name. Projects and scripts
 //! can name a runtime but never describe one: a descriptor decides what is executed.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::descriptor::Text;
 use super::error::RuntimeError;
+use crate::interpreter::Platform;
 
 /// The descriptors in the order in which `auto` tries them.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("wasmtime", include_str!("../../runtimes/wasmtime.toml")),
-    ("wasmer", include_str!("../../runtimes/wasmer.toml")),
-    ("wasmedge", include_str!("../../runtimes/wasmedge.toml")),
+const BUILT_IN: &[(&str, &str, Option<&str>)] = &[
+    (
+        "wasmtime",
+        include_str!("../../runtimes/wasmtime.toml"),
+        None,
+    ),
+    ("wasmer", include_str!("../../runtimes/wasmer.toml"), None),
+    (
+        "wasmedge",
+        include_str!("../../runtimes/wasmedge.toml"),
+        None,
+    ),
+    (
+        "node",
+        include_str!("../../runtimes/node.toml"),
+        Some(include_str!("../../runtimes/node/host.mjs")),
+    ),
 ];
 
-/// The runtime that is installed where none is found.
-pub const DEFAULT: &str = "wasmtime";
+/// The runtime that is installed where none is found that runs a platform.
+#[must_use]
+pub fn default_for(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Wasi => "wasmtime",
+        Platform::Emscripten => "node",
+    }
+}
+
+/// The program that a runtime runs in the module's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostScript {
+    /// Its text, which pyw brings along.
+    Embedded(&'static str),
+    /// A file beside a user's descriptor.
+    File(Utf8PathBuf),
+}
 
 /// One descriptor with its name and where it came from.
 #[derive(Clone, Debug)]
@@ -25,6 +54,8 @@ pub struct Entry {
     /// The file of a user's descriptor.
     pub file: Option<String>,
     pub text: Text,
+    /// Where the descriptor names one.
+    pub host_script: Option<HostScript>,
 }
 
 /// All known runtimes.
@@ -40,15 +71,16 @@ impl Catalog {
     /// A user's file that cannot be read or does not fit the grammar.
     pub fn load(user_folder: Option<&Utf8Path>) -> Result<Self, RuntimeError> {
         let mut entries = Vec::new();
-        for (name, text) in BUILT_IN {
-            entries.push(entry(text, None, &format!("built-in {name}.toml"))?);
+        for (name, text, script) in BUILT_IN {
+            let place = format!("built-in {name}.toml");
+            entries.push(entry(text, None, &place, *script)?);
         }
         for file in user_files(user_folder)? {
             let text = std::fs::read_to_string(&file).map_err(|source| RuntimeError::Read {
                 path: file.clone(),
                 source,
             })?;
-            let new = entry(&text, Some(file.clone()), &file)?;
+            let new = entry(&text, Some(file.clone()), &file, None)?;
             match entries.iter_mut().find(|old| old.name == new.name) {
                 Some(old) => *old = new,
                 None => entries.push(new),
@@ -82,14 +114,41 @@ impl Catalog {
     }
 }
 
-fn entry(text: &str, file: Option<String>, place: &str) -> Result<Entry, RuntimeError> {
+fn entry(
+    text: &str,
+    file: Option<String>,
+    place: &str,
+    script: Option<&'static str>,
+) -> Result<Entry, RuntimeError> {
     let wrong = |message| RuntimeError::Descriptor {
         path: place.to_owned(),
         message,
     };
     let text = Text::parse(text).map_err(wrong)?;
-    let name = text.for_version(None).map_err(wrong)?.name;
-    Ok(Entry { name, file, text })
+    let descriptor = text.for_version(None).map_err(wrong)?;
+    let host_script = match (descriptor.host_script, script, &file) {
+        (None, _, _) => None,
+        (Some(_), Some(script), _) => Some(HostScript::Embedded(script)),
+        (Some(name), None, file) => {
+            let folder = file
+                .as_deref()
+                .map(Utf8Path::new)
+                .and_then(Utf8Path::parent);
+            let path = folder.unwrap_or(Utf8Path::new(".")).join(&name);
+            if !path.is_file() {
+                return Err(wrong(format!(
+                    "`host-script = \"{name}\"`: there is no `{path}`"
+                )));
+            }
+            Some(HostScript::File(path))
+        }
+    };
+    Ok(Entry {
+        name: descriptor.name,
+        file,
+        text,
+        host_script,
+    })
 }
 
 fn user_files(folder: Option<&Utf8Path>) -> Result<Vec<String>, RuntimeError> {
@@ -130,9 +189,13 @@ mod tests {
     #[test]
     fn built_in_descriptors_are_sound() {
         let catalog = Catalog::load(None).unwrap();
-        for ((name, _), entry) in BUILT_IN.iter().zip(catalog.entries()) {
+        for ((name, _, _), entry) in BUILT_IN.iter().zip(catalog.entries()) {
             assert_eq!(entry.name, *name);
         }
-        assert!(catalog.get(DEFAULT).is_ok());
+        for platform in Platform::ALL {
+            let default = catalog.get(default_for(platform)).unwrap();
+            let descriptor = default.text.for_version(None).unwrap();
+            assert_eq!(descriptor.platform, platform);
+        }
     }
 }

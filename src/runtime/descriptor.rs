@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::template::Template;
+use crate::interpreter::Platform;
 use crate::interpreter::adapt::Adaptation;
 use crate::interpreter::imports::{Import, Provided};
 use crate::store::source::Source;
@@ -24,6 +25,18 @@ pub struct Descriptor {
     pub summary: String,
     /// Names of the executable on `PATH`, best first.
     pub executables: Vec<String>,
+    /// What the interpreters that it runs are built for.
+    #[serde(default)]
+    pub platform: Platform,
+    /// What a program meets that breaks out of its WebAssembly module.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// A file beside the descriptor that the runtime runs, which is told the sandbox as JSON; for
+    /// runtimes whose command line cannot carry it.
+    pub host_script: Option<String>,
+    /// The host script can give programs the runtime's JavaScript.
+    #[serde(default)]
+    pub javascript: bool,
     pub probe: Probe,
     /// What modules may import from it beyond WASI preview 1.
     #[serde(default)]
@@ -61,11 +74,28 @@ impl Descriptor {
         imports.iter().filter(|import| !provided(import)).collect()
     }
 
+    /// Whether the runtime can load a module that is built for this platform and imports this.
+    #[must_use]
+    pub fn provides_all(&self, platform: Platform, imports: &BTreeSet<Import>) -> bool {
+        self.platform == platform && self.lacking(imports).is_empty()
+    }
+
     /// Whether memory can be limited, by the runtime or inside the module.
     #[must_use]
     pub fn limits_memory(&self) -> bool {
         self.limits.memory.is_some() || self.quirks.adaptations.contains(&Adaptation::MemoryLimit)
     }
+}
+
+/// How much of a sandbox the runtime itself is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// It is made to run programs that nobody trusts.
+    #[default]
+    Runtime,
+    /// It is not: only the fence around its process counts, so nothing runs without one.
+    Process,
 }
 
 /// How the version is asked for.
@@ -89,7 +119,8 @@ pub struct Probe {
 pub struct CommandLine {
     /// Behind the executable, before every grant. `{cache}`.
     pub first: Vec<Template>,
-    /// Names the module, behind the grants. `{module}`.
+    /// Names the module, behind the grants: `{module}`. With a host script, names that and the
+    /// file that it reads: `{script}`, `{sandbox}`.
     pub module: Vec<Template>,
     /// It compiles a module when it first meets it, and keeps the result.
     #[serde(default)]
@@ -146,6 +177,9 @@ pub struct NetworkGrant {
 pub struct LimitGrants {
     pub memory: Option<Vec<Template>>,
     pub stack: Option<Vec<Template>>,
+    /// The stack, in bytes, that the runtime's process itself needs; the system's default
+    /// otherwise.
+    pub process_stack: Option<u64>,
     /// The stack in bytes where none is asked for; the runtime's own default otherwise.
     pub default_stack: Option<u64>,
 }
@@ -283,10 +317,25 @@ impl Descriptor {
         if self.executables.is_empty() {
             return Err("`executables` is empty".into());
         }
+        let module: &[&str] = match &self.host_script {
+            None => &["module"],
+            Some(name) => {
+                if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+                    return Err(format!(
+                        "`host-script = \"{name}\"`: a file beside the descriptor is named, without \
+                         a folder"
+                    ));
+                }
+                &["script", "sandbox"]
+            }
+        };
+        if self.javascript && self.host_script.is_none() {
+            return Err("`javascript` needs `host-script`".into());
+        }
         type Place<'a> = (&'a str, Option<&'a Vec<Template>>, &'a [&'a str]);
         let lists: [Place<'_>; 9] = [
             ("command.first", Some(&self.command.first), &["cache"]),
-            ("command.module", Some(&self.command.module), &["module"]),
+            ("command.module", Some(&self.command.module), module),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", Some(&self.env.set), &["name", "value"]),
@@ -314,18 +363,18 @@ impl Descriptor {
         for (name, template) in &self.command.env {
             known_only(&format!("command.env.{name}"), template, &["cache"])?;
         }
+        // What a host script is told need not stand on the command line.
+        let told = |templates: &Vec<Template>| self.host_script.is_some() && templates.is_empty();
         let needs = [
-            (
-                "command.module",
-                Some(&self.command.module),
-                &["module"][..],
-            ),
+            ("command.module", Some(&self.command.module), module),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", Some(&self.env.set), &["name", "value"]),
         ];
         for (place, templates, needed) in needs {
-            let Some(templates) = templates else { continue };
+            let Some(templates) = templates.filter(|templates| !told(templates)) else {
+                continue;
+            };
             for name in needed {
                 let used = templates
                     .iter()

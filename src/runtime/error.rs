@@ -2,7 +2,9 @@
 
 use camino::Utf8PathBuf;
 
+use super::advisories::Advisory;
 use crate::error::Code;
+use crate::interpreter::Platform;
 use crate::store::StoreError;
 
 /// A runtime that cannot be had or used.
@@ -16,6 +18,13 @@ pub enum RuntimeError {
         name: String,
         variable: String,
         installable: bool,
+    },
+
+    #[error("{name} runs interpreters built for {runs}, and this one is built for {wanted}")]
+    OtherPlatform {
+        name: String,
+        runs: Platform,
+        wanted: Platform,
     },
 
     #[error("no runtime was found, and pyw cannot install {name} on this platform ({platform})")]
@@ -33,6 +42,13 @@ pub enum RuntimeError {
         path: Utf8PathBuf,
         version: String,
         minimum: String,
+    },
+
+    #[error("{name} has a known security hole: {}", shown(advisories))]
+    Vulnerable {
+        /// With its version.
+        name: String,
+        advisories: Vec<&'static Advisory>,
     },
 
     #[error("`{path}` did not answer `{args}` within {seconds} seconds")]
@@ -73,12 +89,22 @@ pub enum RuntimeError {
     Store(#[from] StoreError),
 }
 
+fn shown(advisories: &[&Advisory]) -> String {
+    let all: Vec<String> = advisories
+        .iter()
+        .map(|one| format!("{} ({})", one.what, one.id))
+        .collect();
+    all.join("; ")
+}
+
 impl RuntimeError {
     /// The exit code that this ends with.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Unknown { .. } | Self::Descriptor { .. } => Code::Usage,
+            Self::Unknown { .. } | Self::Descriptor { .. } | Self::OtherPlatform { .. } => {
+                Code::Usage
+            }
             Self::NotFound { .. }
             | Self::NoBuild { .. }
             | Self::BadOverride { .. }
@@ -88,6 +114,7 @@ impl RuntimeError {
             | Self::ProbeHung { .. }
             | Self::ProbeFailed { .. }
             | Self::ProbeOther { .. } => Code::Runtime,
+            Self::Vulnerable { .. } => Code::Refused,
             Self::Read { .. } => Code::Storage,
             Self::Store(error) => error.code(),
         }
@@ -110,8 +137,19 @@ impl RuntimeError {
                 };
                 format!("put it on PATH, or name its path in {variable}{install}")
             }
+            Self::OtherPlatform { runs, .. } => {
+                format!("choose another runtime with --runtime, or say --platform {runs}")
+            }
             Self::NoBuild { .. } => {
                 "install wasmtime, WasmEdge or wasmer yourself and put it on PATH".into()
+            }
+            Self::Vulnerable { advisories, .. } => {
+                let fixed: Vec<&str> = advisories.iter().map(|one| one.fixed.as_str()).collect();
+                format!(
+                    "update it (fixed in {}), choose another with --runtime, or accept it: \
+                     --allow-vulnerable-runtime",
+                    fixed.join("; and in ")
+                )
             }
             Self::TooOld { .. } => "update it, or choose another with --runtime".into(),
             Self::ProbeHung { .. } | Self::ProbeFailed { .. } | Self::ProbeOther { .. } => {

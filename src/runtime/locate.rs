@@ -3,11 +3,12 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::catalog::Entry;
+use super::catalog::{Entry, HostScript};
 use super::error::RuntimeError;
 use super::{Found, Runtime, install, probe};
 use crate::config::runtime_path_variable;
-use crate::store::Store;
+use crate::store::hash::Sha256;
+use crate::store::{Kind, Store, StoreError};
 
 /// What finding a runtime depends on.
 pub struct Places<'a> {
@@ -77,6 +78,7 @@ pub fn ready(
     let cache = store.cache_dir(&descriptor.name)?;
     let needs = needs(&executable);
     let script = is_script(&executable);
+    let host_script = host_script(entry, store)?;
     Ok(Runtime {
         descriptor,
         executable,
@@ -85,7 +87,27 @@ pub fn ready(
         cache,
         needs,
         script,
+        host_script,
     })
+}
+
+/// The host script on disk. One that pyw brings along is written into the store, under a name that
+/// tells its content.
+fn host_script(entry: &Entry, store: &Store) -> Result<Option<Utf8PathBuf>, RuntimeError> {
+    let text = match &entry.host_script {
+        None => return Ok(None),
+        Some(HostScript::File(path)) => return Ok(absolute(path)),
+        Some(HostScript::Embedded(text)) => text,
+    };
+    let hash = Sha256::of(text.as_bytes()).to_string();
+    let key = format!("{}-host-{}", entry.name, &hash[..16]);
+    let name = "host.mjs";
+    let folder = store.get_or_create::<RuntimeError>(Kind::Runtime, &key, |staging| {
+        let file = staging.join(name);
+        std::fs::write(&file, text).map_err(|error| StoreError::io("write", &file, error))?;
+        Ok(())
+    })?;
+    Ok(Some(folder.join(name)))
 }
 
 fn is_script(executable: &Utf8Path) -> bool {

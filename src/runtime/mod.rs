@@ -1,6 +1,7 @@
 //! Runtimes: what pyw knows of them (descriptors), where they are on this machine, and which
 //! version they are.
 
+pub mod advisories;
 pub mod catalog;
 pub mod descriptor;
 pub mod error;
@@ -54,6 +55,8 @@ pub struct Runtime {
     pub needs: Vec<Utf8PathBuf>,
     /// The executable is a script that starts something else.
     pub script: bool,
+    /// What it runs in the module's place, on disk.
+    pub host_script: Option<Utf8PathBuf>,
 }
 
 impl Runtime {

@@ -89,6 +89,8 @@ pub struct Sandbox {
     pub network: Network,
     pub limits: Limits,
     pub terminals: Terminals,
+    /// The program may use the JavaScript of a runtime that has one.
+    pub javascript: bool,
     /// The folder that exists for the length of the run, with what is made in it.
     pub scratch: Option<Scratch>,
 }

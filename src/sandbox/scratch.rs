@@ -15,6 +15,8 @@ pub struct Scratch {
     pub files: Vec<Utf8PathBuf>,
     /// Symbolic links to folders whose own path the runtime cannot spell.
     pub links: Vec<(Utf8PathBuf, Utf8PathBuf)>,
+    /// Files with a text, by path.
+    pub texts: Vec<(Utf8PathBuf, String)>,
     /// Single files that are mounted: made by hard link, or copied when they are read-only.
     pub placed: Vec<Placed>,
 }
@@ -26,6 +28,7 @@ impl Scratch {
         self.folders.is_empty()
             && self.files.is_empty()
             && self.links.is_empty()
+            && self.texts.is_empty()
             && self.placed.is_empty()
     }
 }

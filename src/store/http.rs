@@ -1,7 +1,7 @@
 //! The one place that talks to the network: requests, retries, resuming, and caps on what comes.
 
 use std::io::{self, Read};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
@@ -60,6 +60,9 @@ impl Default for Patience {
 #[derive(Debug, Default)]
 pub(super) struct Http {
     client: OnceLock<Client>,
+    /// Held by who builds the client: many threads need it at once, and reading the certificates
+    /// in each of them would take longer than what they ask for.
+    building: Mutex<()>,
     pub(super) patience: Patience,
 }
 
@@ -401,6 +404,10 @@ impl Http {
     }
 
     fn client(&self) -> Result<&Client, StoreError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = self.client.get() {
             return Ok(client);
         }

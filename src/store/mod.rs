@@ -28,6 +28,7 @@ mod http;
 pub mod indexes;
 mod locks;
 mod part;
+pub mod prune;
 pub mod record;
 pub mod source;
 mod staging;
@@ -182,6 +183,33 @@ impl Store {
         let _lock = self.lock(&format!("{}-{key}", kind.folder()), || {
             format!("prepare {kind} {key}")
         })?;
+        self.create(kind, path, build)
+    }
+
+    /// As [`Self::get_or_create`], but `None` at once where another process is building the entry.
+    pub fn create_unless_busy<E: From<StoreError>>(
+        &self,
+        kind: Kind,
+        key: &str,
+        build: impl FnOnce(&Utf8Path) -> Result<(), E>,
+    ) -> Result<Option<Utf8PathBuf>, E> {
+        let path = self.entry(kind, key)?;
+        let lock = self
+            .folder("locks")?
+            .join(format!("{}-{key}", kind.folder()));
+        let Some(_lock) = Lock::try_take(&lock)? else {
+            return Ok(None);
+        };
+        self.create(kind, path, build).map(Some)
+    }
+
+    /// Builds an entry under its lock.
+    fn create<E: From<StoreError>>(
+        &self,
+        kind: Kind,
+        path: Utf8PathBuf,
+        build: impl FnOnce(&Utf8Path) -> Result<(), E>,
+    ) -> Result<Utf8PathBuf, E> {
         // Whoever held the lock before may have made it.
         if path.is_dir() {
             return Ok(path);

@@ -25,7 +25,7 @@ impl Slot {
     /// A new slot with an empty tree; dead slots are swept on the way.
     pub(super) fn new(store: &Store) -> Result<Slot, StoreError> {
         let staging = store.folder("staging")?;
-        let guard = store.lock("staging", || "tidy up".to_owned())?;
+        let guard = guard(store)?;
         let dead = dead_slots(&staging);
         let folder = tempfile::Builder::new()
             .prefix("slot-")
@@ -91,6 +91,20 @@ impl Drop for Slot {
     }
 }
 
+fn guard(store: &Store) -> Result<Lock, StoreError> {
+    store.lock("staging", || "tidy up".to_owned())
+}
+
+/// What dead processes left, each with the lock that makes it ours.
+pub(super) fn dead(store: &Store) -> Result<Vec<(Utf8PathBuf, Lock)>, StoreError> {
+    let staging = store.root.join("staging");
+    if !staging.is_dir() {
+        return Ok(Vec::new());
+    }
+    let _guard = guard(store)?;
+    Ok(dead_slots(&staging))
+}
+
 /// The slots whose owner is dead, each with its lock, so that no second process deletes it too.
 ///
 /// Whatever goes wrong here is left to the next one: it is others' litter.
@@ -108,7 +122,7 @@ fn dead_slots(staging: &Utf8Path) -> Vec<(Utf8PathBuf, Lock)> {
 }
 
 /// Deletes a slot as well as it goes; what stays is swept by a later process.
-fn discard(folder: &Utf8Path, lock: Option<Lock>) {
+pub(super) fn discard(folder: &Utf8Path, lock: Option<Lock>) {
     if std::fs::remove_dir_all(folder).is_err() && folder.exists() {
         make_deletable(folder);
         let _ = std::fs::remove_dir_all(folder);

@@ -1,20 +1,19 @@
-//! Which entries are in use and since when they are not, how big the store is, and getting rid of
-//! what nobody needs.
+//! Which entries are in use and since when they are not, and how big the store is.
 //!
 //! Whoever runs something out of the store holds a shared lock on `uses/KIND-KEY` for as long as
 //! it runs. The lock is passed on to the runtime, and through `exec`, so that an entry is in use
-//! until the runtime that was given it has ended, whatever becomes of pyw itself. Pruning takes the lock for itself alone, or leaves the entry.
+//! until the runtime that was given it has ended, whatever becomes of pyw itself. Pruning takes
+//! the lock for itself alone, or leaves the entry.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
-use super::staging::Slot;
-use super::{Entry, Kind, Store};
+use super::{Kind, Store};
 
 /// An entry that is in use until this is dropped, and until all processes that it was passed on to
 /// have ended.
@@ -37,15 +36,6 @@ pub struct Size {
     /// Their size in bytes. A file with several names, as those that environments share with
     /// wheels, is counted where it is met first.
     pub bytes: u64,
-}
-
-/// What was removed, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// The entries that are gone, each with its kind.
-    pub removed: Vec<(Kind, String)>,
-    /// The entries that would be gone as well, were they not in use.
-    pub in_use: Vec<(Kind, String)>,
 }
 
 impl Use {
@@ -82,9 +72,23 @@ impl Store {
     /// As [`Self::hold`].
     pub fn reserve(&self, kind: Kind, key: &str) -> Result<Use, StoreError> {
         let folder = self.entry(kind, key)?;
-        let lock = match self.open_use(kind, key) {
+        self.share(&use_name(kind, key), folder)
+    }
+
+    /// Takes the files of a cache into use, so that none of them disappears before this is
+    /// dropped.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub fn hold_cache(&self, name: &str) -> Result<Use, StoreError> {
+        let folder = self.cache_dir(name)?;
+        self.share(&format!("cache-{name}"), folder)
+    }
+
+    fn share(&self, name: &str, folder: Utf8PathBuf) -> Result<Use, StoreError> {
+        let lock = match self.open_use(name) {
             Ok(file) => {
-                let path = self.use_file(kind, key);
+                let path = self.use_file(name);
                 file.lock_shared()
                     .map_err(|cause| StoreError::io("locking", &path, cause))?;
                 // The file's time tells when the entry was used last.
@@ -125,7 +129,7 @@ impl Store {
     pub fn last_used(&self, kind: Kind, key: &str) -> Option<SystemTime> {
         let modified = |path: Utf8PathBuf| path.metadata().and_then(|m| m.modified()).ok();
         // The later one: an entry that was made anew is not as old as its last use.
-        modified(self.use_file(kind, key)).max(modified(self.place(kind, key)))
+        modified(self.use_file(&use_name(kind, key))).max(modified(self.place(kind, key)))
     }
 
     /// What the store takes, by kind.
@@ -160,78 +164,12 @@ impl Store {
             .collect()
     }
 
-    /// Removes the entries of these kinds that were not used for so long and are not in use; with
-    /// `dry` only tells which.
-    ///
-    /// # Errors
-    /// The store cannot be listed or written.
-    pub fn prune(&self, kinds: &[Kind], unused: Duration, dry: bool) -> Result<Pruned, StoreError> {
-        let now = SystemTime::now();
-        let mut pruned = Pruned::default();
-        for &kind in kinds {
-            for Entry { key, .. } in self.list(kind)? {
-                let age = self
-                    .last_used(kind, &key)
-                    .and_then(|time| now.duration_since(time).ok())
-                    .unwrap_or_default();
-                if age < unused {
-                    continue;
-                }
-                match self.remove_unused(kind, &key, dry)? {
-                    Removal::Done => pruned.removed.push((kind, key)),
-                    Removal::InUse => pruned.in_use.push((kind, key)),
-                    Removal::Gone => {}
-                }
-            }
-        }
-        Ok(pruned)
+    pub(super) fn use_file(&self, name: &str) -> Utf8PathBuf {
+        self.root.join("uses").join(name)
     }
 
-    /// Removes everything that is not in use, the caches of runtimes and unfinished downloads
-    /// included.
-    ///
-    /// # Errors
-    /// The store cannot be listed or written.
-    pub fn clear(&self) -> Result<Pruned, StoreError> {
-        let pruned = self.prune(&Kind::ALL, Duration::ZERO, false)?;
-        // A runtime may be writing into its cache right now.
-        if pruned.in_use.is_empty() {
-            for name in ["cache", "downloads"] {
-                let path = self.root.join(name);
-                if path.is_dir() {
-                    Slot::new(self)?.take(&path)?;
-                }
-            }
-        }
-        Ok(pruned)
-    }
-
-    fn remove_unused(&self, kind: Kind, key: &str, dry: bool) -> Result<Removal, StoreError> {
-        let path = self.use_file(kind, key);
-        let file = self.open_use(kind, key)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Removal::InUse),
-            Err(TryLockError::Error(cause)) => {
-                return Err(StoreError::io("locking", &path, cause));
-            }
-        }
-        // While we hold it nobody can begin to use the entry; it is deleted after that.
-        if dry || self.remove(kind, key)? {
-            Ok(Removal::Done)
-        } else {
-            Ok(Removal::Gone)
-        }
-    }
-
-    fn use_file(&self, kind: Kind, key: &str) -> Utf8PathBuf {
-        self.root
-            .join("uses")
-            .join(format!("{}-{key}", kind.folder()))
-    }
-
-    fn open_use(&self, kind: Kind, key: &str) -> Result<File, StoreError> {
-        let path = self.use_file(kind, key);
+    pub(super) fn open_use(&self, name: &str) -> Result<File, StoreError> {
+        let path = self.use_file(name);
         let open = || {
             File::options()
                 .write(true)
@@ -250,10 +188,9 @@ impl Store {
     }
 }
 
-enum Removal {
-    Done,
-    InUse,
-    Gone,
+/// The name of the lock of an entry.
+pub(super) fn use_name(kind: Kind, key: &str) -> String {
+    format!("{}-{key}", kind.folder())
 }
 
 fn measure(path: &Utf8Path, size: &mut Size, seen: &mut HashSet<(u64, u64)>) {
@@ -298,30 +235,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_stays() {
-        let (_folder, store) = store();
-        assert!(store.hold(Kind::Wheel, "a").unwrap().is_none());
-        put(&store, Kind::Wheel, "a");
-        put(&store, Kind::Wheel, "b");
-        let held = store.hold(Kind::Wheel, "a").unwrap().unwrap();
-        let again = store.hold(Kind::Wheel, "a").unwrap().unwrap();
-        assert!(held.folder.is_dir());
-        let pruned = store.prune(&[Kind::Wheel], Duration::ZERO, false).unwrap();
-        assert_eq!(pruned.removed, [(Kind::Wheel, "b".to_owned())]);
-        assert_eq!(pruned.in_use, [(Kind::Wheel, "a".to_owned())]);
-        drop(held);
-        let pruned = store.prune(&[Kind::Wheel], Duration::ZERO, false).unwrap();
-        assert_eq!(pruned.removed, []);
-        drop(again);
-        let pruned = store.prune(&[Kind::Wheel], Duration::ZERO, true).unwrap();
-        assert_eq!(pruned.removed.len(), 1);
-        assert!(store.get(Kind::Wheel, "a").is_some(), "only told");
-        let pruned = store.prune(&[Kind::Wheel], Duration::ZERO, false).unwrap();
-        assert_eq!(pruned.removed.len(), 1);
-        assert!(store.hold(Kind::Wheel, "a").unwrap().is_none());
-    }
-
-    #[test]
     fn entries_are_held_by_paths_in_them() {
         let (_folder, store) = store();
         let module = put(&store, Kind::Module, "m");
@@ -337,28 +250,6 @@ mod tests {
         let held = store.hold_all(paths.iter().map(|p| p.as_path())).unwrap();
         let folders: Vec<_> = held.iter().map(|held| &held.folder).collect();
         assert_eq!(folders, [&module, &wheel]);
-        assert_eq!(store.clear().unwrap().in_use.len(), 2);
-    }
-
-    #[test]
-    fn what_was_used_lately_stays() {
-        let (_folder, store) = store();
-        put(&store, Kind::Root, "a");
-        let day = Duration::from_secs(24 * 3600);
-        let pruned = store.prune(&Kind::ALL, day, false).unwrap();
-        assert_eq!(pruned, Pruned::default());
-        let old = SystemTime::now() - 3 * day;
-        let set_old = |path: &Utf8Path| File::open(path).unwrap().set_modified(old).unwrap();
-        set_old(&store.place(Kind::Root, "a"));
-        drop(store.hold(Kind::Root, "a").unwrap());
-        assert_eq!(store.prune(&Kind::ALL, day, false).unwrap().removed, []);
-        let file = store.use_file(Kind::Root, "a");
-        let file = File::options().write(true).open(file).unwrap();
-        file.set_modified(old).unwrap();
-        assert_eq!(
-            store.prune(&Kind::ALL, day, false).unwrap().removed.len(),
-            1
-        );
     }
 
     #[test]
@@ -383,20 +274,6 @@ mod tests {
         #[cfg(unix)]
         assert_eq!(of(Kind::Environment), size(2, 3));
         assert_eq!(of(Kind::Root), Size::default());
-    }
-
-    #[test]
-    fn clearing_leaves_what_is_in_use_and_the_caches_with_it() {
-        let (_folder, store) = store();
-        put(&store, Kind::Runtime, "r");
-        let cache = store.cache_dir("wasmtime").unwrap();
-        let held = store.hold(Kind::Runtime, "r").unwrap();
-        assert_eq!(store.clear().unwrap().in_use.len(), 1);
-        assert!(cache.is_dir());
-        drop(held);
-        assert_eq!(store.clear().unwrap().removed.len(), 1);
-        assert!(!cache.exists());
-        assert_eq!(store.list(Kind::Runtime).unwrap(), []);
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! A plan as `--dry-run` shows it: shell commands that can be pasted, and who enforces what.
 
 use crate::interpreter::Interpreter;
+use crate::package::environment::Environment;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
 use crate::sandbox::Access;
 use crate::ui::table;
 
 /// Prints the plan for people.
-pub fn print(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) {
+pub fn print(
+    plan: &Plan,
+    runtime: &Runtime,
+    interpreter: &Interpreter,
+    environment: Option<&Environment>,
+) {
     anstream::println!(
         "# {} ({}, from {}), CPython {} ({})",
         runtime.label(),
@@ -16,6 +22,14 @@ pub fn print(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) {
         interpreter.info.version,
         interpreter.key,
     );
+    if let Some(environment) = environment {
+        let packages = &environment.info.packages;
+        let all: Vec<String> = packages
+            .iter()
+            .map(|package| format!("{} {}", package.name, package.version))
+            .collect();
+        anstream::println!("# packages: {}", all.join(", "));
+    }
     for line in script(plan) {
         anstream::println!("{line}");
     }
@@ -34,11 +48,17 @@ pub fn print(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) {
 
 /// The plan for tools.
 #[must_use]
-pub fn json(plan: &Plan, runtime: &Runtime, interpreter: &Interpreter) -> serde_json::Value {
+pub fn json(
+    plan: &Plan,
+    runtime: &Runtime,
+    interpreter: &Interpreter,
+    environment: Option<&Environment>,
+) -> serde_json::Value {
     serde_json::json!({
         "plan": plan,
         "found": runtime.found.to_string(),
         "interpreter": { "name": interpreter.key, "version": interpreter.info.version },
+        "packages": environment.map(|environment| &environment.info.packages),
         "shell": script(plan),
     })
 }
@@ -54,6 +74,13 @@ pub fn script(plan: &Plan) -> Vec<String> {
         lines.push(format!("(umask 077; {})", join(&make)));
         for file in &scratch.files {
             lines.push(format!(": > {}", join(&[file.as_str()])));
+        }
+        for (file, text) in &scratch.texts {
+            lines.push(format!(
+                "{} > {}",
+                join(&["printf", "%s", text]),
+                join(&[file.as_str()])
+            ));
         }
         for (link, target) in &scratch.links {
             lines.push(join(&["ln", "-s", target.as_str(), link.as_str()]));
@@ -74,9 +101,11 @@ pub fn script(plan: &Plan) -> Vec<String> {
     );
     command.push(plan.program.to_string());
     command.extend(plan.args.iter().cloned());
-    lines.push(join(
-        &command.iter().map(String::as_str).collect::<Vec<_>>(),
-    ));
+    let command = join(&command.iter().map(String::as_str).collect::<Vec<_>>());
+    lines.push(match plan.process_stack {
+        None => command,
+        Some(bytes) => format!("(ulimit -S -s {}; {command})", bytes / 1024),
+    });
     if let Some(scratch) = &plan.scratch {
         lines.push(join(&["rm", "-rf", scratch.root.as_str()]));
     }

@@ -1,6 +1,8 @@
-//! Progress of what takes long: bars on a terminal, one plain line elsewhere, both on stderr.
+//! Progress of what takes long: bars on stderr where that is a terminal.
 //!
-//! Nothing shows for what is over in a moment, so a warm start prints nothing.
+//! Nothing shows for what is over in a moment, so a warm start prints nothing. Elsewhere stderr is
+//! the program's alone, and there is one plain line for each operation only if more than usual was
+//! asked for.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -40,6 +42,10 @@ pub fn is_quiet() -> bool {
     VERBOSITY.load(Ordering::Relaxed) == Verbosity::Quiet as u8
 }
 
+fn is_verbose() -> bool {
+    VERBOSITY.load(Ordering::Relaxed) == Verbosity::Verbose as u8
+}
+
 /// Prints `pyw: TEXT` on stderr, above any bar, unless silence was asked for.
 pub fn note(text: &str) {
     if is_quiet() {
@@ -58,7 +64,7 @@ pub fn note(text: &str) {
 
 /// Prints `pyw: TEXT` on stderr if more than usual was asked for.
 pub fn verbose(text: &str) {
-    if VERBOSITY.load(Ordering::Relaxed) == Verbosity::Verbose as u8 {
+    if is_verbose() {
         note(text);
     }
 }
@@ -120,8 +126,10 @@ impl Progress {
                 .with_style(style(unit, total))
                 .with_message(what.to_owned());
             (Show::Bar(bar), Some(BAR_AFTER))
-        } else {
+        } else if is_verbose() {
             (Show::Line, Some(LINE_AFTER))
+        } else {
+            (Show::Nothing, None)
         };
         let mut shared = Shared {
             what: what.to_owned(),

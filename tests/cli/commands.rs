@@ -35,6 +35,7 @@ fn help_has_topics() {
         ("config", include_str!("transcripts/help-config.txt")),
         ("runtime", include_str!("transcripts/help-runtime.txt")),
         ("python", include_str!("transcripts/help-python.txt")),
+        ("cache", include_str!("transcripts/help-cache.txt")),
     ] {
         pyw = pyw.args(["help", topic]).stdout(text).run();
     }
@@ -71,6 +72,7 @@ fn help_is_tidy() {
         include_str!("transcripts/help-config.txt"),
         include_str!("transcripts/help-runtime.txt"),
         include_str!("transcripts/help-python.txt"),
+        include_str!("transcripts/help-cache.txt"),
     ] {
         for line in text.lines() {
             assert!(line.chars().count() <= 100, "{line}");
@@ -174,10 +176,11 @@ fn runtimes_are_listed() {
     Pyw::new()
         .args(["runtime", "list"])
         .stdout(
-            "runtime   version  read-only  --memory  --stack  found by               where\n\
-             wasmtime  {wasmtime-version}   fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
-             wasmer    -        fence      yes       yes      -                      not found\n\
-             wasmedge  -        fence      yes       no       -                      not found\n",
+            "runtime   version  runs        read-only  --memory  --stack  found by               where\n\
+             wasmtime  {wasmtime-version}   wasi        fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
+             wasmer    -        wasi        fence      yes       yes      -                      not found\n\
+             wasmedge  -        wasi        fence      yes       no       -                      not found\n\
+             node      -        emscripten  both       yes       no       -                      not found; pyw runtime install node\n",
         )
         .run()
         .args(["runtime", "which", "wasmtime"])
@@ -198,7 +201,7 @@ fn runtimes_are_listed() {
         .run()
         .args(["runtime", "which", "wasmtme"])
         .stderr(
-            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge\n",
+            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge, node\n",
         )
         .code(2)
         .run()
@@ -207,7 +210,7 @@ fn runtimes_are_listed() {
         .run()
         .check_json(|rows| {
             let names: Vec<_> = rows.as_array().unwrap().iter().map(|r| &r["name"]).collect();
-            assert_eq!(names, ["wasmtime", "wasmer", "wasmedge"]);
+            assert_eq!(names, ["wasmtime", "wasmer", "wasmedge", "node"]);
             assert_eq!(rows[0]["found"], "$PYW_RUNTIME_WASMTIME");
             assert_eq!(rows[0]["problem"], serde_json::Value::Null);
             assert_eq!(rows[1]["path"], serde_json::Value::Null);
@@ -221,10 +224,11 @@ fn an_empty_store_lists_what_could_be_installed() {
         .env_remove("PYW_RUNTIME_WASMTIME")
         .args(["runtime", "list"])
         .stdout(
-            "runtime   version  read-only  --memory  --stack  found by  where\n\
-             wasmtime  -        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
-             wasmer    -        fence      yes       yes      -         not found\n\
-             wasmedge  -        fence      yes       no       -         not found\n",
+            "runtime   version  runs        read-only  --memory  --stack  found by  where\n\
+             wasmtime  -        wasi        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
+             wasmer    -        wasi        fence      yes       yes      -         not found\n\
+             wasmedge  -        wasi        fence      yes       no       -         not found\n\
+             node      -        emscripten  both       yes       no       -         not found; pyw runtime install node\n",
         )
         .run()
         .args(["python", "list"])
@@ -234,6 +238,11 @@ fn an_empty_store_lists_what_could_be_installed() {
                  has       socket\n    \
                  lacks     zlib bz2 lzma compression.zstd sqlite3 ssl ctypes mmap\n    \
                  from      https://github.com/[..]/python-3.14.7-wasi_sdk-24.zip\n\
+             cpython-3.14.2-emscripten\n    \
+                 platform  pyemscripten_2026_0_wasm32\n    \
+                 has       zlib bz2 lzma compression.zstd sqlite3 socket ctypes mmap\n    \
+                 lacks     ssl\n    \
+                 from      npm pyodide 314.0.7\n\
              cpython-3.13.15\n    \
                  platform  wasi_wasm32\n    \
                  has       socket\n    \

@@ -8,7 +8,10 @@
 
 mod pyw;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;
 
+mod cache;
 mod commands;
 mod config;
 mod dry_run;
@@ -16,11 +19,9 @@ mod input;
 mod interpreters;
 mod modules;
 mod network;
+mod packages;
 mod plans;
 mod pybis;
 mod runtimes;
 mod scripts;
-#[allow(dead_code, reason = "the tests of the store use all of it")]
-#[path = "../store/server.rs"]
-mod server;
 mod stores;

@@ -29,7 +29,7 @@ fn files_that_are_no_interpreter() {
         bytes
     };
     let layout = "hint: pyw imports a single python.wasm, a folder, zip or tarball with a module and \
-                  lib/python3.X, and a .pybi\n";
+                  lib/python3.X, the npm package pyodide, and a .pybi\n";
     let cases: &[(&str, &[u8], i32, &str)] = &[
         (
             "program.wasm",
@@ -133,8 +133,8 @@ fn interpreters_that_nobody_knows() {
         .run()
         .args(["--python", "2.7", "-c", "1"])
         .stderr(
-            "pyw: no interpreter fits `==2.7.*`\n\
-             hint: known are: cpython-3.14.7, cpython-3.13.15, cpython-3.12.0[..]\n",
+            "pyw: no interpreter fits `==2.7.* for wasi`\n\
+             hint: known are: cpython-3.14.7, cpython-3.14.2-emscripten, cpython-3.13.15, cpython-3.12.0[..]\n",
         )
         .code(111)
         .run()

@@ -71,6 +71,7 @@ fn sandbox() -> Sandbox {
             stdout: false,
             stderr: true,
         },
+        javascript: false,
         scratch: Some(Scratch {
             root: "/tmp/pyw-1/7".into(),
             folders: vec!["/tmp/pyw-1/7/root".into(), "/tmp/pyw-1/7/tmp".into()],
@@ -94,6 +95,12 @@ fn runtime(name: &str, version: &str) -> Runtime {
             format!("/opt/{name}/lib").into(),
         ],
         script: false,
+        host_script: catalog
+            .get(name)
+            .unwrap()
+            .host_script
+            .as_ref()
+            .map(|_| format!("/store/runtimes/{name}-host/host.mjs").into()),
     }
 }
 
@@ -101,6 +108,7 @@ fn of(name: &str) -> Runtime {
     match name {
         "wasmtime" => runtime(name, "49.0.3"),
         "wasmedge" => runtime(name, "0.17.1"),
+        "node" => runtime(name, "24.19.0"),
         _ => runtime(name, "7.4.2"),
     }
 }
@@ -108,6 +116,7 @@ fn of(name: &str) -> Runtime {
 fn landlock() -> Fence {
     Fence {
         paths: Abilities::Available("fence (Landlock)".into()),
+        calls: Abilities::Available("fence (seccomp)".into()),
         system: vec!["/usr/lib".into()],
     }
 }
@@ -115,6 +124,7 @@ fn landlock() -> Fence {
 fn no_fence() -> Fence {
     Fence {
         paths: Abilities::Missing("this kernel has no Landlock".into()),
+        calls: Abilities::Missing("this kernel has no seccomp".into()),
         system: Vec::new(),
     }
 }
@@ -183,6 +193,9 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
     for (name, value) in &plan.env {
         let _ = writeln!(out, "  {name}={value}");
     }
+    if let Some(bytes) = plan.process_stack {
+        let _ = writeln!(out, "stack of the process {bytes}");
+    }
     let _ = writeln!(out, "watch {:?}", plan.watch);
     if let Some(scratch) = &plan.scratch {
         let _ = writeln!(out, "scratch {}", scratch.root);
@@ -191,6 +204,11 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
         }
         for (link, target) in &scratch.links {
             let _ = writeln!(out, "  {link} -> {target}");
+        }
+        for (file, text) in &scratch.texts {
+            let _ = writeln!(out, "  {file}");
+            let told: serde_json::Value = serde_json::from_str(text).unwrap();
+            let _ = writeln!(out, "{told:#}");
         }
     }
     match &plan.fence {
@@ -206,6 +224,9 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
                     let _ = writeln!(out, "  {path}");
                 }
             }
+            if fence.calls {
+                out.push_str("fence, system calls\n");
+            }
         }
     }
     out.push_str("grants\n");
@@ -215,7 +236,7 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
     out
 }
 
-const ALL: [&str; 3] = ["wasmtime", "wasmer", "wasmedge"];
+const ALL: [&str; 4] = ["wasmtime", "wasmer", "wasmedge", "node"];
 
 #[test]
 fn one_sandbox_on_each_runtime() {
@@ -410,7 +431,8 @@ fn refusals() {
 /// What a user accepts is told in the table, and nowhere else accepted.
 #[test]
 fn writable_mounts_can_be_accepted() {
-    for name in ALL {
+    // On node nothing runs without a fence.
+    for name in &ALL[..3] {
         let plan = plan_on(&of(name), &sandbox(), &no_fence(), true).unwrap();
         assert_eq!(plan.fence, None);
         let row = plan

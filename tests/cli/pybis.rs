@@ -12,8 +12,8 @@ use pyw::store::record::{self, Line};
 use wasm_encoder::reencode::{self, Reencode};
 
 use crate::pyw::Pyw;
-use crate::server::{File, Reply, Server};
 use crate::store;
+use crate::support::server::{File, Reply, Server};
 
 const FILE: &str = "cpython-3.12.0-wasi_wasm32.pybi";
 

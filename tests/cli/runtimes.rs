@@ -160,7 +160,7 @@ fn a_users_descriptor_takes_the_place_of_a_built_in_one() {
         .any_stdout()
         .run()
         .check_json(|rows| {
-            assert_eq!(rows.as_array().unwrap().len(), 3);
+            assert_eq!(rows.as_array().unwrap().len(), 4);
             assert_eq!(rows[0]["name"], "wasmtime");
             assert_eq!(rows[0]["stack"], false);
             assert!(rows[0]["summary"].as_str().unwrap().starts_with("My own."));
@@ -224,7 +224,29 @@ fn the_example_descriptor_is_known() {
         .args(["runtime", "list", "--format", "json"])
         .any_stdout()
         .run()
-        .check_json(|rows| assert_eq!(rows[3]["name"], "wazero"));
+        .check_json(|rows| assert_eq!(rows[4]["name"], "wazero"));
+}
+
+#[test]
+fn a_runtime_with_a_known_hole_is_refused() {
+    let old = "#!/bin/sh\necho 'wasmtime 47.0.4 (0123456789 2026-08-20)'\n";
+    Pyw::new()
+        .executable("old/wasmtime", old)
+        .env("PYW_RUNTIME_WASMTIME", "{dir}/old/wasmtime")
+        .args(["--runtime", "wasmtime", "-c", "1"])
+        .stderr(
+            "pyw: wasmtime 47.0.4 has a known security hole: memory of the runtime can be corrupted \
+             (garbage collector, callbacks of components) (RUSTSEC-2026-0325, RUSTSEC-2026-0326, RUSTSEC-2026-0327)\n\
+             hint: update it (fixed in 36.0.15, 48.0.5, 49.0.2), choose another with --runtime, or accept it: \
+             --allow-vulnerable-runtime\n",
+        )
+        .code(110)
+        .run()
+        // Accepted, it fails for the next reason: what a script starts is not known.
+        .args(["--runtime", "wasmtime", "--allow-vulnerable-runtime", "-c", "1"])
+        .stderr("pyw: wasmtime 47.0.4 cannot run this as asked, so it is not run\n  confinement[..]\n[..]\n")
+        .code(110)
+        .run();
 }
 
 /// What descriptors say that a runtime provides is asked of the real ones, by a module that imports

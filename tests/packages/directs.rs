@@ -6,7 +6,7 @@ use pyw::package::resolution::{Asked, FilePlace, ResolveRequest, Source};
 use pyw::package::{Requirement, requirements_file};
 use pyw::store::Sha256;
 
-use crate::repo::{pure, serve, wheel};
+use crate::support::repo::{pure, serve, wheel};
 use crate::{Scratch, name, pins, request, run, told};
 
 fn ask(base: &Utf8Path, requirements: &[&str]) -> ResolveRequest {

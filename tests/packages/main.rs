@@ -3,49 +3,39 @@
 
 mod directs;
 mod real;
-mod repo;
 mod reports;
 mod resolving;
-#[path = "../store/server.rs"]
-#[allow(dead_code, reason = "the tests of the store use all of it")]
-mod server;
 mod serving;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use pyw::config::{Origin, Setting};
 use pyw::interpreter::Info;
 use pyw::package::resolution::{Asked, ResolveRequest};
 use pyw::package::{Index, PackageError, PackageName, Requirement, Resolution, resolve};
+use pyw::store::Fetcher;
 use pyw::store::fetch::Patience;
 use pyw::store::indexes::{IndexSettings, Links};
-use pyw::store::{Fetcher, Store};
 
-/// A folder that is gone after the test, with a store in it.
-pub struct Scratch {
-    _folder: tempfile::TempDir,
-    pub path: Utf8PathBuf,
-    pub store: Store,
-}
+/// A store of a test's own, with indexes.
+#[derive(Default)]
+pub struct Scratch(support::Scratch);
 
-impl Default for Scratch {
-    fn default() -> Self {
-        Scratch::new()
+impl std::ops::Deref for Scratch {
+    type Target = support::Scratch;
+
+    fn deref(&self) -> &support::Scratch {
+        &self.0
     }
 }
 
 impl Scratch {
     pub fn new() -> Self {
-        pyw::ui::progress::init(pyw::ui::progress::Verbosity::Quiet);
-        let folder = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
-        Scratch {
-            store: Store::at(path.join("store")),
-            path,
-            _folder: folder,
-        }
+        Scratch::default()
     }
 
     /// These indexes, asked in this order.
@@ -87,32 +77,7 @@ pub fn python() -> Info {
 }
 
 pub fn python_of(minor: &str) -> Info {
-    let full = format!("{minor}.0");
-    let tag = minor.replace('.', "");
-    serde_json::from_value(serde_json::json!({
-        "version": full,
-        "banner": "",
-        "stdlib": "/usr/local/lib/python",
-        "prefix": "/usr/local",
-        "markers": {
-            "implementation_name": "cpython",
-            "implementation_version": full,
-            "os_name": "posix",
-            "platform_machine": "wasm32",
-            "platform_python_implementation": "CPython",
-            "platform_release": "0.0.0",
-            "platform_system": "wasi",
-            "platform_version": "0.0.0",
-            "python_full_version": full,
-            "python_version": minor,
-            "sys_platform": "wasi",
-        },
-        "platform": "wasi_0_0_0_wasm32",
-        "soabi": format!("cpython-{tag}-wasm32-wasi"),
-        "paths": {},
-        "builtin_modules": [],
-    }))
-    .unwrap()
+    support::python::info(minor)
 }
 
 /// A request for these requirements, as the command line would make it.

@@ -1,7 +1,6 @@
 //! The real index. Left out where it cannot be reached.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use pyw::error::Code;
 use pyw::package::{Index, PackageError, Resolution};
@@ -10,73 +9,10 @@ use pyw::store::indexes::{IndexArguments, IndexSettings};
 
 use crate::{Scratch, name, pins, request, run, told};
 
-/// Twenty projects that many programs use, pure down to the last of what they need.
-pub const TWENTY: [&str; 20] = [
-    "rich",
-    "httpx",
-    "click",
-    "attrs",
-    "requests",
-    "packaging",
-    "pluggy",
-    "tomli",
-    "tabulate",
-    "markdown",
-    "beautifulsoup4",
-    "sympy",
-    "networkx",
-    "more-itertools",
-    "toolz",
-    "pyparsing",
-    "python-dateutil",
-    "typer",
-    "marshmallow",
-    "pygments",
-];
-
-/// Forty more.
-pub const MORE: [&str; 40] = [
-    "django",
-    "starlette",
-    "textual",
-    "prompt-toolkit",
-    "docutils",
-    "jsonschema<4.18",
-    "tqdm",
-    "colorama",
-    "humanize",
-    "arrow",
-    "boltons",
-    "cachetools",
-    "sortedcontainers",
-    "tinydb",
-    "sqlparse",
-    "chardet",
-    "charset-normalizer",
-    "idna",
-    "certifi",
-    "urllib3",
-    "tenacity",
-    "structlog",
-    "loguru",
-    "environs",
-    "python-dotenv",
-    "xmltodict",
-    "feedparser",
-    "html5lib",
-    "mistune",
-    "markdown-it-py",
-    "lark",
-    "ply",
-    "pytest",
-    "bottle",
-    "parso",
-    "pathspec",
-    "platformdirs",
-    "wcwidth",
-    "zipp",
-    "jsonpointer",
-];
+/// Projects that many programs use, pure down to the last of what they need; the bench installs
+/// the same.
+const TWENTY: &str = include_str!("../../benches/packages/20.txt");
+const SIXTY: &str = include_str!("../../benches/packages/60.txt");
 
 fn index(scratch: &Scratch) -> Index {
     let fetcher = Fetcher::new(false).with_store(&scratch.store);
@@ -148,43 +84,10 @@ fn native_only_is_told() {
 
 #[test]
 fn twenty_and_sixty_projects() {
-    let sixty: Vec<&str> = TWENTY.iter().chain(&MORE).copied().collect();
-    for set in [&TWENTY[..], &sixty] {
-        let Some(result) = reach(set) else { return };
+    for list in [TWENTY, SIXTY] {
+        let set: Vec<&str> = list.lines().collect();
+        let Some(result) = reach(&set) else { return };
         let resolution = result.unwrap_or_else(|error| panic!("{}", told(&error)));
         assert!(resolution.packages.len() >= set.len());
-    }
-}
-
-/// Not a test: measures. `PYW_RESOLVE="rich httpx" cargo test --release --test packages measure --
-/// --ignored --nocapture`, with `PYW_RESOLVE_STORE` naming a store to be kept.
-#[test]
-#[ignore = "measures"]
-fn measure() {
-    let text = std::env::var("PYW_RESOLVE").unwrap_or_default();
-    let sixty: Vec<&str> = TWENTY.iter().chain(&MORE).copied().collect();
-    let requirements: Vec<&str> = match text.as_str() {
-        "20" => TWENTY.to_vec(),
-        "60" => sixty,
-        text => text.split_whitespace().collect(),
-    };
-    let mut scratch = Scratch::new();
-    if let Ok(store) = std::env::var("PYW_RESOLVE_STORE") {
-        scratch.store = pyw::store::Store::at(store);
-    }
-    for _ in 0..2 {
-        let start = Instant::now();
-        let result = run(&request(&requirements), &index(&scratch));
-        let took = start.elapsed();
-        match result {
-            Ok(resolution) => {
-                println!("{}", pins(&resolution).replace(' ', "\n"));
-                for note in &resolution.notes {
-                    println!("# {note}");
-                }
-            }
-            Err(error) => println!("{}", told(&error)),
-        }
-        println!("# {} ms", took.as_millis());
     }
 }

@@ -3,7 +3,7 @@
 use pyw::error::Code;
 use pyw::package::resolution::{Alternative, ResolveRequest};
 
-use crate::repo::{Entry, pure, serve, wheel};
+use crate::support::repo::{Entry, pure, serve, wheel};
 use crate::{Scratch, name, request, run, told};
 
 /// What is told; `{index}` stands for the index.

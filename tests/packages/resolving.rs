@@ -4,7 +4,8 @@ use pyw::package::metadata::Metadata;
 use pyw::package::resolution::{Prereleases, ResolveRequest, Source, Upgrade, Why};
 use pyw::package::{Resolution, resolve};
 
-use crate::repo::{Entry, metadata, pure, serve, wheel};
+use crate::support::repo::{Entry, metadata, pure, serve, wheel};
+use crate::support::zip;
 use crate::{Scratch, name, pins, python, python_of, request, requirement, run, told};
 
 /// Resolves against an index of these files.
@@ -167,9 +168,9 @@ fn releases_for_other_pythons_are_passed_over() {
     let mut hidden = pure("a", "3.0", &[]);
     // Only the metadata say it, as on an index that doesn't tell.
     hidden = Entry {
-        body: crate::repo::zip(&[(
-            "a-3.0.dist-info/METADATA".into(),
-            b"Metadata-Version: 2.1\nName: a\nVersion: 3.0\nRequires-Python: >=3.13\n".to_vec(),
+        body: zip::zip(&[zip::Entry::file(
+            "a-3.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: a\nVersion: 3.0\nRequires-Python: >=3.13\n",
         )]),
         ..hidden
     };

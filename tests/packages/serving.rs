@@ -7,8 +7,9 @@ use pyw::package::Resolution;
 use pyw::store::Sha256;
 use pyw::store::indexes::Links;
 
-use crate::repo::{Entry, metadata, page, part, pure, serve, serve_but, usual};
-use crate::server::{Reply, Request, Server};
+use crate::support::repo::{Entry, metadata, page, part, pure, serve, serve_but, usual};
+use crate::support::server::{Reply, Request, Server};
+use crate::support::zip;
 use crate::{Scratch, name, pins, request, run, told};
 
 /// The paths that were asked for, without the host.
@@ -60,9 +61,9 @@ fn metadata_come_from_the_end_of_the_wheel() {
         // A big one, whose metadata are not at the end.
         let noise = crate::serving::noise(400_000);
         let text = metadata("a", "1.0", &["b"]);
-        entry.body = crate::repo::zip(&[
-            ("a-1.0.dist-info/METADATA".into(), text),
-            ("a/noise".into(), noise),
+        entry.body = zip::zip(&[
+            zip::Entry::file("a-1.0.dist-info/METADATA", text),
+            zip::Entry::file("a/noise", noise),
         ]);
         entry.no_size = no_size;
         // Promised, but not there.
@@ -134,7 +135,7 @@ fn what_was_seen_is_not_asked_for_again() {
             return Some(Reply::Other(304, Vec::new(), Vec::new()));
         }
         let headers = vec![
-            ("Content-Type", crate::repo::JSON.to_owned()),
+            ("Content-Type", crate::support::repo::JSON.to_owned()),
             ("ETag", "\"v1\"".to_owned()),
             (
                 "Cache-Control",
@@ -253,7 +254,7 @@ fn locked(elsewhere: String) -> Server {
             "b" => body.replace("../../files", &elsewhere),
             _ => body,
         };
-        Some(Reply::Page(crate::repo::JSON, body))
+        Some(Reply::Page(crate::support::repo::JSON, body))
     })
 }
 
@@ -351,7 +352,7 @@ fn redirects_with_a_password_are_refused() {
 
 #[test]
 fn pages_that_are_too_big_are_refused() {
-    let json = || ("Content-Type", crate::repo::JSON.to_owned());
+    let json = || ("Content-Type", crate::support::repo::JSON.to_owned());
     let bomb = {
         let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         let mut gzip = gzip;
@@ -389,9 +390,9 @@ fn pages_that_are_too_big_are_refused() {
 fn pages_that_make_no_sense_are_refused() {
     for (kind, body, problem) in [
         ("text/plain", "", "neither PEP 691 JSON nor HTML"),
-        (crate::repo::JSON, "[", "not PEP 691 JSON"),
+        (crate::support::repo::JSON, "[", "not PEP 691 JSON"),
         (
-            crate::repo::JSON,
+            crate::support::repo::JSON,
             r#"{"meta":{"api-version":"2.0"},"files":[]}"#,
             "speaks version 2.0",
         ),
@@ -411,7 +412,7 @@ fn projects_in_quarantine_are_refused() {
         let project = request.path.strip_prefix("/simple/")?.trim_matches('/');
         let body = page(project, projects.get(project)?);
         let body = body.replacen('{', r#"{"project-status":{"status":"quarantined"},"#, 1);
-        Some(Reply::Page(crate::repo::JSON, body))
+        Some(Reply::Page(crate::support::repo::JSON, body))
     });
     let error = run(&request(&["a"]), &scratch.index(&[&server.url("/simple/")])).unwrap_err();
     assert_eq!(
@@ -465,7 +466,7 @@ fn wheels_are_linked_only_over_http() {
         let project = request.path.strip_prefix("/simple/")?.trim_matches('/');
         let body = page(project, projects.get(project)?);
         let body = body.replace("../../files", "file:///etc");
-        Some(Reply::Page(crate::repo::JSON, body))
+        Some(Reply::Page(crate::support::repo::JSON, body))
     });
     let error = run(&request(&["a"]), &scratch.index(&[&server.url("/simple/")])).unwrap_err();
     assert!(error.to_string().contains("which is not https"), "{error}");

@@ -1,5 +1,4 @@
-//! Archives, hostile and not. The zips are written by hand here, since a decent library refuses
-//! to write what an attacker would.
+//! Archives, hostile and not.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,91 +7,8 @@ use pyw::error::Code;
 use pyw::store::StoreError;
 use pyw::store::unpack::{Format, Limits, Unpack, unpack, unpack_zip};
 
-use crate::Scratch;
-
-/// An entry of a zip, which is stored or, with `deflate`, compressed.
-#[derive(Clone)]
-pub struct Entry {
-    name: Vec<u8>,
-    body: Vec<u8>,
-    mode: u32,
-    deflate: bool,
-    /// The size to declare, true or not.
-    size: u32,
-}
-
-impl Entry {
-    pub fn file(name: &str, body: &[u8]) -> Self {
-        Self::with_mode(name, body, 0o100_644)
-    }
-
-    pub fn link(name: &str, target: &str) -> Self {
-        Self::with_mode(name, target.as_bytes(), 0o120_777)
-    }
-
-    fn folder(name: &str) -> Self {
-        Self::with_mode(name, b"", 0o040_755)
-    }
-
-    fn with_mode(name: &str, body: &[u8], mode: u32) -> Self {
-        Entry {
-            name: name.into(),
-            body: body.to_vec(),
-            mode,
-            deflate: false,
-            size: body.len() as u32,
-        }
-    }
-}
-
-/// A zip of these entries.
-pub fn zip(entries: &[Entry]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut directory = Vec::new();
-    for entry in entries {
-        let mut crc = flate2::Crc::new();
-        crc.update(&entry.body);
-        let data = if entry.deflate {
-            let mut deflate =
-                flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-            std::io::Write::write_all(&mut deflate, &entry.body).unwrap();
-            deflate.finish().unwrap()
-        } else {
-            entry.body.clone()
-        };
-        let mut common = Vec::new();
-        common.extend(20_u16.to_le_bytes());
-        common.extend(0x0800_u16.to_le_bytes());
-        common.extend((if entry.deflate { 8_u16 } else { 0 }).to_le_bytes());
-        common.extend([0, 0, 0x21, 0]);
-        common.extend(crc.sum().to_le_bytes());
-        common.extend((data.len() as u32).to_le_bytes());
-        common.extend(entry.size.to_le_bytes());
-        common.extend((entry.name.len() as u16).to_le_bytes());
-        common.extend([0, 0]);
-        let start = out.len() as u32;
-        out.extend(b"PK\x03\x04");
-        out.extend(&common);
-        out.extend(&entry.name);
-        out.extend(&data);
-        directory.extend(b"PK\x01\x02");
-        directory.extend(0x0314_u16.to_le_bytes());
-        directory.extend(&common);
-        directory.extend([0; 6]);
-        directory.extend((entry.mode << 16).to_le_bytes());
-        directory.extend(start.to_le_bytes());
-        directory.extend(&entry.name);
-    }
-    let start = out.len() as u32;
-    out.extend(&directory);
-    out.extend(b"PK\x05\x06\0\0\0\0");
-    out.extend((entries.len() as u16).to_le_bytes());
-    out.extend((entries.len() as u16).to_le_bytes());
-    out.extend((directory.len() as u32).to_le_bytes());
-    out.extend(start.to_le_bytes());
-    out.extend([0, 0]);
-    out
-}
+use crate::support::zip::{Entry, zip};
+use crate::support::{Scratch, names};
 
 /// A gzipped tarball of entries, whose names are written as they are.
 fn tgz(entries: &[(&str, tar::EntryType, &str, u32)]) -> Vec<u8> {
@@ -142,7 +58,7 @@ impl Bench {
     /// Every file and link below the destination, with content and mode or target.
     fn found(&self) -> Vec<String> {
         fn walk(root: &Utf8Path, folder: &Utf8Path, found: &mut Vec<String>) {
-            for name in crate::names(folder) {
+            for name in names(folder) {
                 let path = folder.join(name);
                 let short = path.strip_prefix(root).unwrap();
                 let metadata = path.symlink_metadata().unwrap();
@@ -168,10 +84,10 @@ impl Bench {
 
     /// Nothing may have appeared beside the destination.
     fn assert_clean(&self) {
-        for name in crate::names(&self.scratch.path) {
+        for name in names(&self.scratch.path) {
             assert!(["a.zip", "a.tgz", "deep"].contains(&&*name), "{name}");
         }
-        for name in crate::names(&self.scratch.path.join("deep")) {
+        for name in names(&self.scratch.path.join("deep")) {
             assert_eq!(name, "dest");
         }
     }
@@ -354,7 +270,7 @@ fn a_zip_does_not_replace_what_is_there() {
 #[test]
 fn entries_that_lie_about_their_size() {
     for deflate in [false, true] {
-        let mut long = Entry::file("x", &[b'x'; 100_000]);
+        let mut long = Entry::file("x", [b'x'; 100_000]);
         long.deflate = deflate;
         long.size = 10;
         let bench = Bench::new();
@@ -371,7 +287,7 @@ fn entries_that_lie_about_their_size() {
 
 #[test]
 fn bombs() {
-    let mut big = Entry::file("x", &vec![0; 1_000_000]);
+    let mut big = Entry::file("x", vec![0; 1_000_000]);
     big.deflate = true;
     let what = Unpack {
         limits: Limits {

@@ -1,50 +1,28 @@
-//! Disks that are full or read-only: real ones, mounted in a namespace of the child's own, so
-//! that nothing stays mounted whatever happens.
-
-use std::process::Command;
+//! Disks that are full or read-only: real ones.
 
 use camino::Utf8Path;
 use pyw::error::Code;
 use pyw::store::{Kind, Store, StoreError};
 
 use crate::downloads::{bytes, expected, source};
-use crate::server::Server;
-use crate::{CHILD, Scratch, left_out, put, set_up_child};
-
-/// Runs a task of the child after a mount, or says that this cannot be done here.
-fn with_mount(test: &str, mount: &str, task: &str, folder: &Utf8Path, url: &str) {
-    let script = format!("{mount} || exit 99; exec \"$0\" \"$@\"");
-    // As root a namespace is enough; others need to be root inside a user namespace first.
-    for flags in ["-m", "-rm"] {
-        let mut command = Command::new("unshare");
-        set_up_child(&mut command, task, folder);
-        command.args([flags, "sh", "-c", &script]);
-        command.arg(std::env::current_exe().unwrap()).args(CHILD);
-        let Ok(output) = command.env("PYW_TEST_URL", url).output() else {
-            return left_out(test, "there is no unshare");
-        };
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let mounted = output.status.code() != Some(99) && !stderr.starts_with("unshare:");
-        if mounted {
-            assert!(output.status.success(), "{stderr}");
-            assert!(folder.join("done").exists());
-            return;
-        }
-    }
-    left_out(test, "mounting is not permitted here");
-}
+use crate::put;
+use crate::support::process::{READ_ONLY, SMALL_DISK, with_mount};
+use crate::support::server::Server;
+use crate::support::{Scratch, names};
 
 #[test]
 fn a_full_disk() {
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.store.root()).unwrap();
     let server = Server::of(&bytes(3_000_000));
+    let url = server.url("/x");
+    let variables = [("PYW_TEST_URL", url.as_str())];
     with_mount(
         "a_full_disk",
-        "mount -t tmpfs -o size=1m tmpfs \"$PYW_TEST_FOLDER/store\"",
+        SMALL_DISK,
         "full-disk",
         &scratch.path,
-        &server.url("/x"),
+        &variables,
     );
 }
 
@@ -74,7 +52,7 @@ pub fn on_full_disk(folder: &Utf8Path) {
 
     // Nothing was kept, so that what is smaller fits.
     for name in ["staging", "modules", "downloads"] {
-        assert_eq!(crate::names(&store.root().join(name)), Vec::<String>::new());
+        assert_eq!(names(&store.root().join(name)), Vec::<String>::new());
     }
     put(&store, "small").unwrap();
 }
@@ -86,10 +64,10 @@ fn a_read_only_store() {
     scratch.store.cache_dir("wasmtime").unwrap();
     with_mount(
         "a_read_only_store",
-        "cd \"$PYW_TEST_FOLDER\" && mount --bind store store && mount -o remount,bind,ro store",
+        READ_ONLY,
         "read-only",
         &scratch.path,
-        "",
+        &[],
     );
 }
 

@@ -8,8 +8,8 @@ use pyw::store::fetch::Patience;
 use pyw::store::source::Place;
 use pyw::store::{Expected, Fetcher, Sha256, Source, StoreError};
 
-use crate::Scratch;
-use crate::server::{File, Reply, Server};
+use crate::support::Scratch;
+use crate::support::server::{File, Reply, Server};
 
 pub fn fetcher(scratch: &Scratch) -> Fetcher {
     Fetcher::new(false)
@@ -84,7 +84,10 @@ fn a_plain_download() {
     Fetcher::new(false)
         .fetch_first("y", &sources, expected(&body), &dest)
         .unwrap();
-    assert_eq!(crate::names(&scratch.path), ["dest", "other", "store"]);
+    assert_eq!(
+        crate::support::names(&scratch.path),
+        ["dest", "other", "store"]
+    );
 }
 
 #[test]

@@ -7,10 +7,10 @@ use pyw::error::Code;
 use pyw::store::source::{Place, Registries};
 use pyw::store::{Expected, Fetcher, Sha256, Source, StoreError};
 
-use crate::archives::{Entry, zip};
 use crate::downloads::{bytes, expected, fetcher, source};
-use crate::server::{File, Reply, Request, Server};
-use crate::{Scratch, left_out};
+use crate::support::server::{File, Reply, Request, Server};
+use crate::support::zip::{Entry, zip};
+use crate::support::{Scratch, left_out};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
@@ -92,7 +92,7 @@ fn a_wheel_and_a_member_of_it_from_an_index() {
     let got = get(&scratch, &server, member, expected(&body)).unwrap();
     assert!(got == body);
     assert_eq!(scratch.names("downloads"), Vec::<String>::new());
-    assert_eq!(crate::names(&scratch.path), ["dest", "store"]);
+    assert_eq!(crate::support::names(&scratch.path), ["dest", "store"]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_member_that_is_not_right_is_refused() {
             "{text}"
         );
         assert!(!text.contains(".part"), "{text}");
-        assert_eq!(crate::names(&scratch.path), ["store"]);
+        assert_eq!(crate::support::names(&scratch.path), ["store"]);
         assert_eq!(scratch.names("downloads"), Vec::<String>::new());
     }
 }

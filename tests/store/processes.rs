@@ -1,40 +1,15 @@
 //! Several processes in one store, and processes that are killed there.
 
-use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use pyw::store::{Kind, Store, StoreError};
 
 use crate::downloads::{bytes, expected, fetcher, source};
-use crate::server::{File, Reply, Server};
-use crate::{Scratch, child_command, names, put};
-
-/// Waits for something that another process does.
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(30), "no {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Kills it even if the test fails.
-struct Killed(Child);
-
-impl Killed {
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::put;
+use crate::support::process::{Killed, child_command, wait_for};
+use crate::support::server::{File, Reply, Server};
+use crate::support::{Scratch, names};
 
 /// Child: waits for the file `go`, then wants the entry and leaves a trace if it builds it.
 pub fn build(folder: &Utf8Path) {

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use pyw::ui::progress::{self, Progress, Verbosity};
 
-use crate::{Scratch, child_command};
+use crate::support::Scratch;
+use crate::support::process::child_command;
 
 /// Child: some operations, long and short.
 pub fn show() {
-    if std::env::var_os("PYW_TEST_QUIET").is_some() {
-        progress::init(Verbosity::Quiet);
-    }
+    progress::init(match std::env::var("PYW_TEST_VERBOSITY").as_deref() {
+        Ok("quiet") => Verbosity::Quiet,
+        Ok("verbose") => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    });
     drop(Progress::spinner("being quick"));
     let known = Progress::bytes("downloading wasmtime 49.0.4", Some(17_400_000));
     known.set_total(17_400_000);
@@ -25,21 +28,20 @@ pub fn show() {
     progress::note("done");
 }
 
-fn told(quiet: bool) -> Vec<String> {
+fn told(verbosity: &str) -> Vec<String> {
     let scratch = Scratch::new();
-    let mut command = child_command("progress", &scratch.path);
-    if quiet {
-        command.env("PYW_TEST_QUIET", "1");
-    }
-    let output = command.output().unwrap();
+    let output = child_command("progress", &scratch.path)
+        .env("PYW_TEST_VERBOSITY", verbosity)
+        .output()
+        .unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stderr).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn plain_lines_without_a_terminal() {
-    let mut lines = told(false);
+fn plain_lines_without_a_terminal_if_asked_for() {
+    let mut lines = told("verbose");
     // These two are printed by threads of their own.
     lines[2..4].sort();
     assert_eq!(
@@ -52,5 +54,6 @@ fn plain_lines_without_a_terminal() {
             "pyw: done",
         ]
     );
-    assert_eq!(told(true), Vec::<String>::new());
+    assert_eq!(told("normal"), ["pyw: done"]);
+    assert_eq!(told("quiet"), Vec::<String>::new());
 }

@@ -5,8 +5,10 @@ use pyw::package::wheel::{self, Fault, Origin, WheelError, WheelRef};
 use pyw::store::record::{Hash, Line};
 use pyw::store::{Kind, Sha256, StoreError};
 
-use crate::archive::{Entry, Made};
-use crate::{Scratch, files, offline};
+use crate::offline;
+use crate::support::archive::Made;
+use crate::support::zip::Entry;
+use crate::support::{Scratch, files};
 
 fn good() -> Made {
     Made::new("evil", "1.0").with("evil/__init__.py", "x = 1\n")
@@ -286,7 +288,7 @@ fn metadata_of_other_projects() {
     );
     assert!(matches!(fault(&made), Fault::DistInfos { .. }));
     let mut made = good();
-    made.entries.retain(|e| !e.name.contains("dist-info"));
+    made.entries.retain(|e| !e.shown().contains("dist-info"));
     made.has_record = false;
     assert_eq!(
         refused(&made).to_string(),

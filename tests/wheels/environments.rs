@@ -2,16 +2,22 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
 use pyw::error::Code;
+use pyw::interpreter::Interpreter;
 use pyw::package::environment::{self, Contents, Environment, EnvironmentError};
+use pyw::package::prune;
 use pyw::package::wheel::{self, WheelRef};
 use pyw::store::Kind;
+use pyw::store::usage::Use;
 
-use crate::archive::Made;
-use crate::guest::{Pretended, interpreter};
-use crate::{Scratch, files, offline};
+use crate::guest::Pretended;
+use crate::support::archive::Made;
+use crate::support::python::interpreter;
+use crate::support::{Scratch, files};
+use crate::{offline, remove_unused};
 
 fn build_with(
     scratch: &Scratch,
@@ -20,7 +26,9 @@ fn build_with(
 ) -> Result<Environment, EnvironmentError> {
     let interpreter = interpreter(&scratch.path, "cpython");
     let contents = Contents { wheels, roots: &[] };
-    environment::build(contents, &interpreter, &scratch.store, &offline(), guest)
+    let store = &scratch.store;
+    environment::provide_compiled(contents, &interpreter, store, &offline(), guest)
+        .map(|(environment, _)| environment)
 }
 
 fn build(scratch: &Scratch, made: &[Made]) -> Result<Environment, EnvironmentError> {
@@ -151,28 +159,161 @@ fn the_same_wheels_are_the_same_environment() {
     let again = build_with(&scratch, &[two.clone(), one.clone(), one.clone()], &guest).unwrap();
     assert_eq!(first, again);
     assert_eq!(guest.starts.load(Ordering::Relaxed), 1, "both in one start");
-    let interpreter = interpreter(&scratch.path, "cpython");
-    let contents = |roots| Contents {
-        wheels: std::slice::from_ref(&one),
-        roots,
-    };
-    let find = |c| environment::find(c, &interpreter, &scratch.store).unwrap();
-    assert_eq!(find(contents(&[])), None);
     let part = build_with(&scratch, std::slice::from_ref(&one), &guest).unwrap();
-    assert_eq!(find(contents(&[])), Some(part.clone()));
     assert_ne!(part.key, first.key);
+    let provide = |interpreter: &Interpreter, roots, guest: &Pretended| {
+        let contents = Contents {
+            wheels: std::slice::from_ref(&one),
+            roots,
+        };
+        environment::provide(contents, interpreter, &scratch.store, &offline(), guest)
+            .unwrap()
+            .0
+    };
+    let own = interpreter(&scratch.path, "cpython");
+    assert_eq!(
+        provide(&own, &[], &guest),
+        part,
+        "the compiled one, at once"
+    );
     let source = ["/src".to_owned()];
-    assert_eq!(find(contents(&source)), None);
+    let with_source = provide(&own, &source, &guest);
+    assert!(
+        !with_source
+            .key
+            .contains(part.key.trim_end_matches("-compiled"))
+    );
     assert_eq!(guest.starts.load(Ordering::Relaxed), 1, "compiled once");
     // Another interpreter compiles for itself.
-    let other = crate::guest::interpreter(&scratch.path, "other");
+    let other = interpreter(&scratch.path, "other");
     let guest = Pretended::default();
-    let environment =
-        environment::build(contents(&[]), &other, &scratch.store, &offline(), &guest).unwrap();
-    assert_ne!(environment.key, part.key);
+    let plain = provide(&other, &[], &guest);
+    let compiled = provide(&other, &[], &guest);
+    assert!(!plain.is_compiled() && compiled.is_compiled());
+    assert_ne!(compiled.key, part.key);
     assert_eq!(guest.starts.load(Ordering::Relaxed), 1);
     assert_eq!(scratch.store.list(Kind::Wheel).unwrap().len(), 2);
     assert_eq!(scratch.store.list(Kind::Bytecode).unwrap().len(), 3);
+}
+
+fn provide(scratch: &Scratch, wheels: &[WheelRef], guest: &Pretended) -> (Environment, Use) {
+    let interpreter = interpreter(&scratch.path, "cpython");
+    let contents = Contents { wheels, roots: &[] };
+    let store = &scratch.store;
+    environment::provide(contents, &interpreter, store, &offline(), guest).unwrap()
+}
+
+#[test]
+fn bytecode_is_made_at_the_second_use() {
+    let scratch = Scratch::new();
+    let pins = [Made::new("one", "1")
+        .with("one.py", "x = 1\n")
+        .pin(&scratch.path)];
+    let guest = Pretended::default();
+    let (plain, held) = provide(&scratch, &pins, &guest);
+    assert!(!plain.is_compiled() && !plain.site_packages().join("__pycache__").exists());
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 0);
+    assert_eq!(scratch.store.list(Kind::Bytecode).unwrap(), []);
+    let (compiled, held_too) = provide(&scratch, &pins, &guest);
+    assert!(compiled.is_compiled());
+    assert_eq!(compiled.info, plain.info);
+    let pyc = "__pycache__/one.cpython-312.pyc";
+    assert!(compiled.site_packages().join(pyc).is_file());
+    assert_eq!(provide(&scratch, &pins, &guest).0, compiled);
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 1);
+    // Both are held, from before the caller knew of them.
+    let prune = || {
+        let pruned = remove_unused(&scratch.store, &[Kind::Environment]);
+        pruned.removed.len()
+    };
+    assert_eq!(prune(), 0);
+    drop((held, held_too));
+    assert_eq!(prune(), 2);
+}
+
+#[test]
+fn what_cannot_be_compiled_runs_without_bytecode() {
+    let scratch = Scratch::new();
+    let made = Made::new("one", "1").with("one.py", "").with("two.py", "");
+    let pins = [made.pin(&scratch.path)];
+    let guest = Pretended {
+        dies_at: Some(".py".into()),
+        ..Pretended::default()
+    };
+    let plain = provide(&scratch, &pins, &guest).0;
+    for _ in 0..2 {
+        assert_eq!(provide(&scratch, &pins, &guest).0, plain);
+    }
+    assert_ne!(guest.starts.load(Ordering::Relaxed), 0, "it was tried");
+    // Nothing is fetched or unpacked for the sake of bytecode.
+    let guest = Pretended::default();
+    remove_unused(&scratch.store, &[Kind::Wheel]);
+    assert_eq!(provide(&scratch, &pins, &guest).0, plain);
+    assert_eq!(scratch.store.list(Kind::Wheel).unwrap(), []);
+    // Where there is nothing to compile there is nothing to make.
+    provide(&scratch, &[], &guest);
+    assert!(!provide(&scratch, &[], &guest).0.is_compiled());
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_environments_are_made_of_stays_with_them() {
+    let scratch = Scratch::new();
+    let pin = |name: &str| {
+        let made = Made::new(name, "1").with(&format!("{name}.py"), "x = 1\n");
+        made.pin(&scratch.path)
+    };
+    let (one, two, three) = (pin("one"), pin("two"), pin("three"));
+    let guest = Pretended::default();
+    // A compiled one and the plain one that it replaced; a plain one; one that nobody uses.
+    let used = [one.clone(), two.clone()];
+    let replaced = provide(&scratch, &used, &guest).0;
+    let used = provide(&scratch, &used, &guest).0;
+    let plain = provide(&scratch, std::slice::from_ref(&one), &guest).0;
+    let unused = provide(&scratch, std::slice::from_ref(&three), &guest).0;
+    let age = |path: Utf8PathBuf| {
+        let old = SystemTime::now() - Duration::from_secs(40 * 24 * 3600);
+        let file = std::fs::File::open(path).unwrap();
+        file.set_modified(old).unwrap();
+    };
+    for kind in [Kind::Wheel, Kind::Bytecode] {
+        for entry in scratch.store.list(kind).unwrap() {
+            age(entry.path);
+            let uses = scratch.store.root().join("uses");
+            age(uses.join(format!("{}-{}", kind.folder(), entry.key)));
+        }
+    }
+    age(unused.folder.clone());
+    age(scratch
+        .store
+        .root()
+        .join(format!("uses/environments-{}", unused.key)));
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let told = prune::prune(&scratch.store, month, true).unwrap();
+    assert!(unused.folder.exists());
+    let pruned = prune::prune(&scratch.store, month, false).unwrap();
+    assert_eq!(told, pruned);
+    let mut removed = pruned.removed;
+    removed.sort();
+    let mut expected = vec![
+        (Kind::Wheel, three.key()),
+        (Kind::Environment, replaced.key),
+        (Kind::Environment, unused.key),
+    ];
+    expected.sort();
+    assert_eq!(removed, expected);
+    assert!(pruned.freed > 0);
+    // What stays is whole, and is all that is needed.
+    assert_eq!(provide(&scratch, &[one.clone(), two], &guest).0, used);
+    assert_eq!(guest.starts.load(Ordering::Relaxed), 1);
+    assert!(plain.site_packages().join("one.py").exists());
+    let compiled = provide(&scratch, &[one], &guest).0;
+    assert!(compiled.is_compiled());
+    assert_eq!(
+        guest.starts.load(Ordering::Relaxed),
+        1,
+        "there was bytecode"
+    );
 }
 
 #[test]
@@ -306,8 +447,9 @@ fn sources_of_a_project_are_importable() {
     };
     let interpreter = interpreter(&scratch.path, "cpython");
     let guest = Pretended::default();
-    let environment =
-        environment::build(contents, &interpreter, &scratch.store, &offline(), &guest).unwrap();
+    let store = &scratch.store;
+    let (environment, _) =
+        environment::provide(contents, &interpreter, store, &offline(), &guest).unwrap();
     let file = environment.site_packages().join("_pyw_project.pth");
     assert_eq!(
         std::fs::read_to_string(file).unwrap(),

@@ -1,12 +1,10 @@
 //! A stand-in for an interpreter in its sandbox, that does on the host what the real one would do.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pyw::interpreter::convert::Guest;
-use pyw::interpreter::{Info, Interpreter};
 use pyw::sandbox::{Access, Mount};
 
 /// "Compiles" modules by writing down what it was asked to do.
@@ -63,26 +61,5 @@ impl Guest for Pretended {
             progress();
         }
         Ok(())
-    }
-}
-
-/// An interpreter that is only a folder.
-pub fn interpreter(folder: &Utf8Path, key: &str) -> Interpreter {
-    let folder = folder.join(key);
-    std::fs::create_dir_all(folder.join("lib/python3.12")).unwrap();
-    Interpreter {
-        key: key.to_owned(),
-        folder,
-        info: Info {
-            version: "3.12.0".into(),
-            banner: String::new(),
-            stdlib: "/usr/local/lib/python3.12".into(),
-            prefix: "/usr/local".into(),
-            markers: BTreeMap::new(),
-            platform: "wasi_0_0_0_wasm32".into(),
-            soabi: String::new(),
-            module_sha256: "0".repeat(64),
-            ..Info::default()
-        },
     }
 }

@@ -1,7 +1,7 @@
 //! Several processes at once, processes that are killed, and a disk that is full.
 
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pyw::error::Code;
@@ -9,30 +9,16 @@ use pyw::package::environment::{self, Contents, Environment, EnvironmentError};
 use pyw::package::wheel::WheelRef;
 use pyw::store::{Kind, Store};
 
-use crate::archive::Made;
-use crate::guest::{Pretended, interpreter};
-use crate::{CHILD, Scratch, child_command, files, left_out, offline, set_up_child};
+use crate::guest::Pretended;
+use crate::support::archive::Made;
+use crate::support::process::{
+    Killed, READ_ONLY, SMALL_DISK, child_command, done, wait_for, with_mount,
+};
+use crate::support::python::interpreter;
+use crate::support::{Scratch, files};
+use crate::{offline, remove_unused};
 
 const WHEELS: usize = 6;
-
-/// Waits for something that another process does.
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "no {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Kills it even if the test fails.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn make_wheels(folder: &Utf8Path) {
     for number in 0..WHEELS {
@@ -61,25 +47,22 @@ fn get(
 ) -> Result<Environment, EnvironmentError> {
     let contents = Contents { wheels, roots: &[] };
     let interpreter = interpreter(folder, "cpython");
-    environment::build(
-        contents,
-        &interpreter,
-        store,
-        &offline(),
-        &Pretended::default(),
-    )
+    let guest = Pretended::default();
+    environment::provide(contents, &interpreter, store, &offline(), &guest)
+        .map(|(environment, _)| environment)
 }
 
 /// Every file of the environment, and what is in it.
 fn check(environment: &Environment, wheels: usize) {
     let site = environment.site_packages();
-    // 30 modules, each with bytecode, and four files of the dist-info; one more module for all.
-    assert_eq!(
-        files(&site).len(),
-        wheels * 64 + 2,
-        "{}",
-        environment.folder
-    );
+    // 30 modules and four files of the dist-info for each, and one more module for all; the
+    // modules with their bytecode or all of them without.
+    let modules = wheels * 30 + 1;
+    let expected = match environment.is_compiled() {
+        true => 2 * modules + wheels * 4,
+        false => modules + wheels * 4,
+    };
+    assert_eq!(files(&site).len(), expected, "{}", environment.folder);
     for file in files(&site) {
         let text = std::fs::read_to_string(site.join(&file)).unwrap();
         assert!(!text.is_empty(), "{file}");
@@ -92,13 +75,16 @@ fn check(environment: &Environment, wheels: usize) {
     }
 }
 
-/// Child: waits for the file `go`, then wants an environment; which one is in PYW_TEST_ROTATE.
+/// Child: waits for the file `go`, then wants an environment, as in a first and a second run; which
+/// one is in PYW_TEST_ROTATE.
 pub fn build(folder: &Utf8Path) {
     wait_for("go", || folder.join("go").exists());
     let rotate: usize = std::env::var("PYW_TEST_ROTATE").unwrap().parse().unwrap();
     let pins = pins(folder, (0..WHEELS - 1).map(|n| (n + rotate) % WHEELS));
-    let environment = get(folder, &Store::at(folder.join("store")), &pins).unwrap();
-    check(&environment, WHEELS - 1);
+    for _ in 0..2 {
+        let environment = get(folder, &Store::at(folder.join("store")), &pins).unwrap();
+        check(&environment, WHEELS - 1);
+    }
 }
 
 fn builder(folder: &Utf8Path, rotate: usize) -> Command {
@@ -122,14 +108,10 @@ fn fifty_at_once() {
     for child in &mut children {
         assert!(child.0.wait().unwrap().success());
     }
-    let done = files(&scratch.path)
-        .iter()
-        .filter(|file| file.starts_with("done-"))
-        .count();
-    assert_eq!(done, 50);
+    assert_eq!(done(&scratch.path), 50);
     let count = |kind| scratch.store.list(kind).unwrap().len();
-    // 0 and the odd ones of 1 to 5.
-    assert_eq!(count(Kind::Environment), 4);
+    // 0 and the odd ones of 1 to 5, each plain and compiled.
+    assert_eq!(count(Kind::Environment), 8);
     assert_eq!(
         (count(Kind::Wheel), count(Kind::Bytecode)),
         (WHEELS, WHEELS)
@@ -215,12 +197,7 @@ fn what_a_running_program_uses_is_not_pruned() {
             std::fs::read_to_string(&command).is_ok_and(|name| name.trim() == "sleep")
         });
     }
-    let prune = || {
-        scratch
-            .store
-            .prune(&[Kind::Environment], Duration::ZERO, false)
-            .unwrap()
-    };
+    let prune = || remove_unused(&scratch.store, &[Kind::Environment]);
     let pruned = prune();
     assert_eq!(pruned.in_use, [(Kind::Environment, used.key.clone())]);
     assert_eq!(pruned.removed, [(Kind::Environment, other.key)]);
@@ -229,10 +206,12 @@ fn what_a_running_program_uses_is_not_pruned() {
     child.0.wait().unwrap();
     assert_eq!(prune().removed, [(Kind::Environment, used.key)]);
     // Environments share their files with wheels, so those may go before them.
-    let used = get(&scratch.path, &scratch.store, &pins(&scratch.path, 0..2)).unwrap();
-    let kinds = [Kind::Wheel, Kind::Bytecode];
-    let pruned = scratch.store.prune(&kinds, Duration::ZERO, false).unwrap();
-    assert_eq!(pruned.removed.len(), 8);
+    let again = || get(&scratch.path, &scratch.store, &pins(&scratch.path, 0..2)).unwrap();
+    let (plain, used) = (again(), again());
+    assert!(!plain.is_compiled() && used.is_compiled());
+    let pruned = remove_unused(&scratch.store, &[Kind::Wheel, Kind::Bytecode]);
+    assert_eq!(pruned.removed.len(), 4 + 2);
+    check(&plain, 2);
     check(&used, 2);
 }
 
@@ -247,10 +226,7 @@ fn pruned_while_it_is_built() {
     // Everything but what is in use, all the time.
     let mut running = true;
     while running {
-        scratch
-            .store
-            .prune(&[Kind::Wheel, Kind::Bytecode], Duration::ZERO, false)
-            .unwrap();
+        remove_unused(&scratch.store, &[Kind::Wheel, Kind::Bytecode]);
         running = children
             .iter_mut()
             .any(|child| child.0.try_wait().unwrap().is_none());
@@ -274,26 +250,7 @@ fn a_full_disk() {
     Made::new("small", "1")
         .with("small.py", "x = 1\n")
         .write(&scratch.path);
-    let script = "mount -t tmpfs -o size=1m tmpfs \"$PYW_TEST_FOLDER/store\" || exit 99; \
-                  exec \"$0\" \"$@\"";
-    // As root a namespace is enough; others need to be root inside a user namespace first.
-    for flags in ["-m", "-rm"] {
-        let mut command = Command::new("unshare");
-        set_up_child(&mut command, "full-disk", &scratch.path);
-        command.args([flags, "sh", "-c", script]);
-        command.arg(std::env::current_exe().unwrap()).args(CHILD);
-        let Ok(output) = command.output() else {
-            return left_out("a_full_disk", "there is no unshare");
-        };
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() != Some(99) && !stderr.starts_with("unshare:") {
-            assert!(output.status.success(), "{stderr}");
-            let done = files(&scratch.path).iter().any(|f| f.starts_with("done-"));
-            assert!(done);
-            return;
-        }
-    }
-    left_out("a_full_disk", "mounting is not permitted here");
+    with_mount("a_full_disk", SMALL_DISK, "full-disk", &scratch.path, &[]);
 }
 
 /// Child: the store is on a disk of 1 MiB.
@@ -303,9 +260,14 @@ pub fn on_full_disk(folder: &Utf8Path) {
         let path: Utf8PathBuf = folder.join(format!("{name}-1-py3-none-any.whl"));
         vec![WheelRef::local(&path).unwrap()]
     };
+    let interpreter = interpreter(folder, "cpython");
+    let compiled = |wheels: &[WheelRef]| {
+        let (contents, guest) = (Contents { wheels, roots: &[] }, Pretended::default());
+        environment::provide_compiled(contents, &interpreter, &store, &offline(), &guest)
+    };
     // The first is too big to unpack, the second too big to compile as well.
     for (name, wheels) in [("big", 0), ("half", 1)] {
-        let error = get(folder, &store, &local(name)).unwrap_err();
+        let error = compiled(&local(name)).unwrap_err();
         assert_eq!(error.code(), Code::Storage, "{error}");
         assert!(
             error.to_string().starts_with("no space left on the disk")
@@ -317,6 +279,35 @@ pub fn on_full_disk(folder: &Utf8Path) {
         assert_eq!(store.list(Kind::Wheel).unwrap().len(), wheels, "{name}");
         assert_eq!(files(&store.root().join("staging")), Vec::<String>::new());
     }
-    store.clear().unwrap();
+    // A program runs without bytecode just as well.
+    for _ in 0..2 {
+        assert!(!get(folder, &store, &local("half")).unwrap().is_compiled());
+    }
+    pyw::package::prune::clear(&store).unwrap();
     get(folder, &store, &local("small")).unwrap();
+}
+
+#[test]
+fn a_read_only_store() {
+    let scratch = Scratch::new();
+    make_wheels(&scratch.path);
+    let plain = get(&scratch.path, &scratch.store, &pins(&scratch.path, 0..2)).unwrap();
+    assert!(!plain.is_compiled());
+    with_mount(
+        "a_read_only_store",
+        READ_ONLY,
+        "read-only",
+        &scratch.path,
+        &[],
+    );
+}
+
+/// Child: the store can only be read, and serves what is in it.
+pub fn on_read_only(folder: &Utf8Path) {
+    let store = Store::at(folder.join("store"));
+    let plain = get(folder, &store, &pins(folder, 0..2)).unwrap();
+    assert!(!plain.is_compiled());
+    check(&plain, 2);
+    let error = get(folder, &store, &pins(folder, 0..3)).unwrap_err();
+    assert_eq!(error.code(), Code::Storage);
 }

@@ -22,7 +22,8 @@ use pyw::request::{Program, Request};
 use pyw::sandbox::{Limits, Network, Terminals};
 use pyw::store::source::{Place, Source};
 
-use crate::{Scratch, child_command, left_out};
+use crate::support::process::child_command;
+use crate::support::{Scratch, left_out};
 
 const RUNTIMES: [&str; 3] = ["wasmtime", "wasmedge", "wasmer"];
 
@@ -188,7 +189,7 @@ fn ready() -> &'static Ready {
             wheels: &wheels,
             roots: &[],
         };
-        let environment = environment::build(
+        let (environment, _) = environment::provide_compiled(
             contents,
             &interpreter,
             &context.store,
@@ -248,6 +249,7 @@ pub fn run(folder: &Utf8Path) {
         program,
         python_options,
         args: owned(args),
+        roots: Vec::new(),
         mounts: Vec::new(),
         env: BTreeMap::from([("COLUMNS".to_owned(), "60".to_owned())]),
         cwd: None,
@@ -255,6 +257,7 @@ pub fn run(folder: &Utf8Path) {
         limits: Limits::default(),
         terminals: Terminals::default(),
         private_tmp: true,
+        javascript: false,
         caller_cwd: folder.join("work"),
         home: None,
     };

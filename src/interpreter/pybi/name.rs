@@ -4,6 +4,8 @@ use std::fmt;
 
 use pep440_rs::Version;
 
+use crate::interpreter::Platform;
+
 /// What `{distribution}-{version}[-{build}]-{platform}.pybi` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PybiName {
@@ -94,29 +96,18 @@ pub fn canonical(platform: &str) -> String {
     }
 }
 
-/// What a platform tag asks of a module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum System {
-    /// A command for WASI preview 1.
-    Wasi,
-    /// A module with the JavaScript that hosts it.
-    Emscripten,
-}
-
-impl System {
-    /// The system of a platform tag; `None` for those that need no WebAssembly runtime.
-    #[must_use]
-    pub fn of(platform: &str) -> Option<Self> {
-        let platform = canonical(platform);
-        // Not every tag that begins so: WASIX is another system.
-        let begins = |prefix: &str| platform.starts_with(prefix) && platform.ends_with("_wasm32");
-        if begins("wasi_") {
-            Some(Self::Wasi)
-        } else if begins("pyemscripten_") || begins("emscripten_") {
-            Some(Self::Emscripten)
-        } else {
-            None
-        }
+/// What a platform tag asks of a runtime; `None` for those that need no WebAssembly.
+#[must_use]
+pub fn platform_of(tag: &str) -> Option<Platform> {
+    let tag = canonical(tag);
+    // Not every tag that begins so: WASIX is another system.
+    let begins = |prefix: &str| tag.starts_with(prefix) && tag.ends_with("_wasm32");
+    if begins("wasi_") {
+        Some(Platform::Wasi)
+    } else if begins("pyemscripten_") || begins("emscripten_") {
+        Some(Platform::Emscripten)
+    } else {
+        None
     }
 }
 
@@ -155,12 +146,12 @@ mod tests {
             canonical("pyodide_2025_0_wasm32"),
             "pyemscripten_2025_0_wasm32"
         );
-        assert_eq!(System::of("wasi_0_0_0_wasm32"), Some(System::Wasi));
-        assert_eq!(System::of("wasix_wasm32"), None);
-        assert_eq!(System::of("manylinux_2_17_x86_64"), None);
+        assert_eq!(platform_of("wasi_0_0_0_wasm32"), Some(Platform::Wasi));
+        assert_eq!(platform_of("wasix_wasm32"), None);
+        assert_eq!(platform_of("manylinux_2_17_x86_64"), None);
         assert_eq!(
-            System::of("emscripten_4_0_9_wasm32"),
-            Some(System::Emscripten)
+            platform_of("emscripten_4_0_9_wasm32"),
+            Some(Platform::Emscripten)
         );
     }
 }

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::fault::{Fault, PybiError};
 use super::info::{EMSCRIPTEN, Metadata, Pybi};
-use super::name::{PybiName, System, canonical, parse_build};
+use super::name::{PybiName, canonical, parse_build, platform_of};
 use super::{INFO, METADATA, PYBI, RECORD};
+use crate::interpreter::Platform;
 use crate::interpreter::wasm::{self, Feature, Kind, ModuleInfo, PREVIEW1};
 use crate::store::record::{self, Hash, Line};
 use crate::store::unpack::{Limits, Unpack, Written, unpack_zip};
@@ -321,10 +322,10 @@ fn check_names(name: &PybiName, pybi: &Pybi, metadata: &Metadata) -> Result<(), 
 }
 
 /// The one system of all tags, which the markers have to name too.
-fn check_platform(pybi: &Pybi, metadata: &Metadata) -> Result<System, Fault> {
+fn check_platform(pybi: &Pybi, metadata: &Metadata) -> Result<Platform, Fault> {
     let mut found = None;
     for tag in &pybi.tags {
-        let system = System::of(tag).ok_or_else(|| Fault::Platform {
+        let system = platform_of(tag).ok_or_else(|| Fault::Platform {
             platform: tag.clone(),
         })?;
         if let Some((before, first)) = &found
@@ -344,8 +345,8 @@ fn check_platform(pybi: &Pybi, metadata: &Metadata) -> Result<System, Fault> {
         });
     };
     let expected = match system {
-        System::Wasi => ("wasi", PREVIEW1),
-        System::Emscripten => ("emscripten", EMSCRIPTEN),
+        Platform::Wasi => ("wasi", PREVIEW1),
+        Platform::Emscripten => ("emscripten", EMSCRIPTEN),
     };
     let marker = metadata.markers.get("sys_platform");
     if marker.is_none_or(|marker| marker != expected.0) {
@@ -369,7 +370,7 @@ fn check_platform(pybi: &Pybi, metadata: &Metadata) -> Result<System, Fault> {
 fn find_module(
     pybi: &Pybi,
     metadata: &Metadata,
-    system: System,
+    system: Platform,
     files: &Files,
 ) -> Result<Option<String>, Fault> {
     if let Some(module) = &pybi.wasm.module {
@@ -390,7 +391,7 @@ fn find_module(
     }
     let any = files.keys().any(|path| path.ends_with(".wasm"));
     match system {
-        System::Emscripten if any => Ok(None),
+        Platform::Emscripten if any => Ok(None),
         _ => Err(Fault::Missing {
             path: format!("module, {usual:?} or another one that PYBI names"),
         }),
@@ -399,7 +400,7 @@ fn find_module(
 
 fn check_module(
     pybi: &Pybi,
-    system: System,
+    system: Platform,
     path: &str,
     dest: &Utf8Path,
 ) -> Result<ModuleInfo, Fault> {
@@ -414,18 +415,15 @@ fn check_module(
         error.path = None;
         unfit(error)
     })?;
-    match system {
-        System::Wasi => info.require_interpreter().map_err(unfit)?,
-        System::Emscripten if info.kind == Kind::Emscripten => {}
-        System::Emscripten => {
-            return Err(Fault::contradiction(
-                format!("Tag {platform} in PYBI"),
-                format!("its module {path}, which Emscripten did not make,"),
-            ));
-        }
+    info.require_interpreter(system).map_err(unfit)?;
+    if system == Platform::Emscripten && info.kind != Kind::Emscripten {
+        return Err(Fault::contradiction(
+            format!("Tag {platform} in PYBI"),
+            format!("its module {path}, which Emscripten did not make,"),
+        ));
     }
     // An archive without the convention's keys says nothing that could be wrong.
-    if pybi.wasm.module.is_none() || system == System::Emscripten {
+    if pybi.wasm.module.is_none() || system == Platform::Emscripten {
         return Ok(info);
     }
     let special = info.special_imports();

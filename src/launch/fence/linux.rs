@@ -13,6 +13,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetStatus,
 };
 
+use super::calls;
 use crate::plan::{Abilities, Confinement, Fence};
 
 /// The rights that are handled: all of the file system as of Linux 6.2, where truncation, without
@@ -38,7 +39,15 @@ pub fn abilities() -> Fence {
     ]
     .map(Utf8PathBuf::from)
     .into();
-    Fence { paths, system }
+    let calls = match calls::ready() {
+        Ok(()) => Abilities::Available("fence (seccomp)".into()),
+        Err(reason) => Abilities::Missing(reason),
+    };
+    Fence {
+        paths,
+        calls,
+        system,
+    }
 }
 
 fn ruleset() -> Result<RulesetCreated, String> {
@@ -57,6 +66,7 @@ fn ruleset() -> Result<RulesetCreated, String> {
 #[derive(Debug)]
 pub struct Prepared {
     rules: RulesetCreated,
+    calls: Option<calls::Filter>,
 }
 
 impl Prepared {
@@ -82,7 +92,8 @@ impl Prepared {
         }
         // Rust's runtime opens it where a standard stream is closed.
         rules = add(rules, &Utf8PathBuf::from("/dev/null"), write)?;
-        Ok(Self { rules })
+        let calls = confinement.calls.then(calls::Filter::new).transpose()?;
+        Ok(Self { rules, calls })
     }
 
     /// Confines the calling process, for good, and all that it starts.
@@ -92,9 +103,10 @@ impl Prepared {
     pub fn enforce(self) -> Result<(), String> {
         let status = self.rules.restrict_self().map_err(|e| e.to_string())?;
         match status.ruleset {
-            RulesetStatus::FullyEnforced => Ok(()),
-            other => Err(format!("Landlock is {other:?}, not fully enforced")),
+            RulesetStatus::FullyEnforced => {}
+            other => return Err(format!("Landlock is {other:?}, not fully enforced")),
         }
+        self.calls.map_or(Ok(()), |filter| filter.enforce())
     }
 }
 

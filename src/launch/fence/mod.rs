@@ -5,6 +5,8 @@
 //! ([`Prepared`]). A fence is whole or refused; there is no best effort.
 
 #[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{Prepared, abilities};

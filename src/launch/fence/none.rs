@@ -7,7 +7,8 @@ use crate::plan::{Abilities, Confinement, Fence};
 pub fn abilities() -> Fence {
     let why = format!("pyw has no fence on {} yet", std::env::consts::OS);
     Fence {
-        paths: Abilities::Missing(why),
+        paths: Abilities::Missing(why.clone()),
+        calls: Abilities::Missing(why),
         system: Vec::new(),
     }
 }

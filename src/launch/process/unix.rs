@@ -45,11 +45,12 @@ pub fn exec(plan: &Plan) -> LaunchError {
         }
     }
     let mut command = command(plan);
-    // SAFETY: one system call between here and exec.
+    let stack = plan.process_stack;
+    // SAFETY: only system calls between here and exec.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             ignore_sigpipe();
-            Ok(())
+            set_stack(stack)
         });
     }
     let source = command.exec();
@@ -145,12 +146,14 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
         reason,
     })?;
     let mut fenced = fenced;
+    let stack = plan.process_stack;
     // SAFETY: between fork and exec only system calls are made, on values prepared before; pyw
     // has no other thread at this point whose lock the child could miss.
     unsafe {
         command.pre_exec(move || {
             die_with_parent()?;
             ignore_sigpipe();
+            set_stack(stack)?;
             match fenced.take() {
                 Some(fence) => fence.enforce().map_err(std::io::Error::other),
                 None => Ok(()),
@@ -161,6 +164,22 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
         program: plan.program.clone(),
         source,
     })
+}
+
+/// Makes room for the stack that the runtime was told to use. The kernel lays a program out by the
+/// limit that holds when it starts.
+fn set_stack(bytes: Option<u64>) -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Some(bytes) = bytes else { return Ok(()) };
+    let now = getrlimit(Resource::Stack);
+    if now.current.is_none_or(|current| current >= bytes) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(bytes),
+        maximum: now.maximum,
+    };
+    Ok(setrlimit(Resource::Stack, raised)?)
 }
 
 /// As CPython does at its start: a program whose output nobody reads gets an error that it can

@@ -1,12 +1,12 @@
 //! A small package index: wheels made in memory and pages that list them.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use pyw::store::Sha256;
 
-use crate::server::{Reply, Request, Server};
+use super::server::{Reply, Request, Server};
+use super::zip::{self, zip};
 
 pub const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
@@ -76,8 +76,8 @@ pub fn wheel(filename: &str, requires: &[&str]) -> Entry {
     Entry {
         filename: filename.to_owned(),
         body: zip(&[
-            (format!("{name}/__init__.py"), vec![b'#'; 20]),
-            (format!("{name}-{version}.dist-info/METADATA"), metadata),
+            zip::Entry::file(&format!("{name}/__init__.py"), [b'#'; 20]),
+            zip::Entry::file(&format!("{name}-{version}.dist-info/METADATA"), metadata),
         ]),
         ..Entry::default()
     }
@@ -86,16 +86,6 @@ pub fn wheel(filename: &str, requires: &[&str]) -> Entry {
 /// A pure wheel.
 pub fn pure(name: &str, version: &str, requires: &[&str]) -> Entry {
     wheel(&format!("{name}-{version}-py3-none-any.whl"), requires)
-}
-
-pub fn zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default();
-    for (name, body) in files {
-        writer.start_file(name.as_str(), options).unwrap();
-        writer.write_all(body).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
 }
 
 /// The page of a project in PEP 691 JSON.

@@ -34,7 +34,6 @@ pub enum Reply {
     /// Bytes without end.
     Endless,
     /// Anything: a status, headers and a body.
-    #[allow(dead_code, reason = "only the tests of packages answer so")]
     Other(u16, Vec<(&'static str, String)>, Vec<u8>),
 }
 
