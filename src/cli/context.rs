@@ -523,8 +523,20 @@ impl Importer<'_> {
             match found.find(provides).or(first) {
                 Some(runtime) => Ok(runtime),
                 None => {
-                    let name = default_for(platform);
-                    self.context.install(name).map_err(|e| e.to_string())
+                    let of_another = match &self.context.config.runtime.value {
+                        RuntimeChoice::Named(name) => self
+                            .context
+                            .descriptor(name)
+                            .is_ok_and(|descriptor| descriptor.platform != platform),
+                        RuntimeChoice::Auto => false,
+                    };
+                    if of_another {
+                        let name = default_for(platform);
+                        return self.context.install(name).map_err(|e| e.to_string());
+                    }
+                    let candidates = self.context.candidates(platform);
+                    let mut all = candidates.map_err(|e| e.to_string())?;
+                    Ok(all.remove(0))
                 }
             }
         };
