@@ -1,6 +1,7 @@
 //! Configuration: where each setting comes from, and which one counts.
 //!
-//! In rising priority: the user's file, the project's file, the environment, the command line.
+//! In rising priority: the user's file, the project's file, the script's header, the environment,
+//! the command line.
 //!
 //! * The **user's file** is `config.toml` in pyw's folder of the platform's configuration
 //!   directory, or what `PYW_CONFIG` names (empty: none). It may say everything. Relative paths
@@ -9,8 +10,9 @@
 //!   nearest directory from the working directory upwards that has one. The search ends before the
 //!   home directory and the root, which are no projects. It comes with code that nobody has read,
 //!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`,
-//!   `network = "none"`, `offline = true`), and nothing else. Narrowing never loosens: the smaller
-//!   of the user file's limit and the project's counts.
+//!   `network = "none"`, `offline = true`), set variables, and ask ([`asks`]) for what only the user
+//!   can grant. Narrowing never loosens: the smaller of the user file's limit and the project's counts.
+//! * The **script's header** may say in its `[tool.pyw]` what a project's file may.
 //! * The **environment**: `PYW_RUNTIME`, `PYW_RUNTIMES` (separated by commas), `PYW_PYTHON`,
 //!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`. An empty
 //!   one is as if unset, unknown ones are left alone.
@@ -19,6 +21,7 @@
 //! A later source replaces an earlier one, but `mounts` and `env` add up, the command line last.
 //! All input is in [`Inputs`]: beside the files themselves nothing global is read.
 
+pub mod asks;
 pub mod excerpt;
 mod file;
 mod show;
@@ -35,6 +38,7 @@ use crate::error::Code;
 use crate::sandbox::limits::{parse_duration, parse_size};
 use crate::sandbox::mount::{guest_path_of, normalize_guest};
 use crate::sandbox::{EnvSpec, MountSpec, Network};
+use asks::Asks;
 use excerpt::Excerpt;
 use file::{Owner, Source, Wanted};
 pub use show::{Row, show_rows};
@@ -246,8 +250,21 @@ pub struct Inputs<'a> {
     pub user_config_dir: Option<&'a Utf8Path>,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The header of the script that is to be run, if it has one.
+    pub script: Option<ScriptHeader<'a>>,
     /// What the command line says.
     pub cli: Partial,
+}
+
+/// The `[tool.pyw]` of a script's header, which is to the script what `pyw.toml` is to a project.
+#[derive(Clone, Copy, Debug)]
+pub struct ScriptHeader<'a> {
+    /// The script, absolute.
+    pub path: &'a Utf8Path,
+    /// The header's TOML, at the place where it stands in the script.
+    pub toml: &'a str,
+    /// The script.
+    pub text: &'a str,
 }
 
 /// The platform's folders, for [`Inputs`]. One that is not UTF-8 counts as missing.
@@ -301,6 +318,8 @@ pub struct Config {
     pub env: Vec<Setting<EnvSpec>>,
     /// Where runtimes are, by name. `PYW_RUNTIME_…` goes before it ([`runtime_path_variable`]).
     pub paths: BTreeMap<String, Setting<Utf8PathBuf>>,
+    /// What the project and the script ask for; nothing of it is granted by that.
+    pub asks: Vec<Asks>,
     /// Files that were read, the user's first.
     pub files: Vec<Utf8PathBuf>,
 }
@@ -323,6 +342,7 @@ impl Config {
                 owner: Owner::User,
                 path,
                 text: &text,
+                shown: None,
                 home: inputs.home,
                 user_file: Some(path),
             };
@@ -332,6 +352,19 @@ impl Config {
         if let Some((path, project)) = project_layer(inputs, user_file.as_ref())? {
             layer = project.narrowing(layer);
             files.push(path);
+        }
+        if let Some(script) = &inputs.script {
+            let source = Source {
+                owner: Owner::Script,
+                path: script.path,
+                text: script.toml,
+                shown: Some(script.text),
+                home: inputs.home,
+                user_file: user_file.as_ref().map(|file| file.path.as_path()),
+            };
+            if let Some(script) = source.pyproject_layer()? {
+                layer = script.narrowing(layer);
+            }
         }
         let layer = Layer::of_environment(inputs)?.over(layer);
         let layer = Layer::of_command_line(inputs)?.over(layer);
@@ -387,6 +420,7 @@ fn project_layer(
                 owner: Owner::Project,
                 path: &path,
                 text: &text,
+                shown: None,
                 home: inputs.home,
                 user_file: user_file.map(|file| file.path.as_path()),
             };
@@ -439,6 +473,7 @@ struct Layer {
     mounts: Vec<Setting<MountSpec>>,
     env: Vec<Setting<EnvSpec>>,
     paths: BTreeMap<String, Setting<Utf8PathBuf>>,
+    asks: Vec<Asks>,
 }
 
 impl Layer {
@@ -525,6 +560,7 @@ impl Layer {
             mounts: mounts.collect(),
             env: env_files.chain(env).collect(),
             paths: BTreeMap::new(),
+            asks: Vec::new(),
         })
     }
 
@@ -534,8 +570,10 @@ impl Layer {
             mut mounts,
             mut env,
             mut paths,
+            mut asks,
             ..
         } = lower;
+        asks.extend(self.asks);
         mounts.extend(self.mounts);
         env.extend(self.env);
         paths.extend(self.paths);
@@ -553,6 +591,7 @@ impl Layer {
             mounts,
             env,
             paths,
+            asks,
         }
     }
 
@@ -607,6 +646,7 @@ impl Layer {
             mounts: self.mounts,
             env: self.env,
             paths: self.paths,
+            asks: self.asks,
             files,
         }
     }

@@ -32,6 +32,8 @@ pub enum Code {
     Runtime = 117,
     /// The runtime crashed while the program ran.
     Crashed = 118,
+    /// The script or project asks for more than it was granted.
+    NotTrusted = 119,
     /// The program used up the time it was given.
     TimedOut = 124,
 }
@@ -71,6 +73,10 @@ impl Code {
         ),
         (Code::Runtime, "the runtime is too old or does not work"),
         (Code::Crashed, "the runtime crashed while the program ran"),
+        (
+            Code::NotTrusted,
+            "the script or project asks for more than it was granted",
+        ),
         (Code::TimedOut, "the program used up its time (--timeout)"),
     ];
 }
@@ -132,6 +138,13 @@ pub enum Error {
         refusals: Vec<crate::plan::Refusal>,
     },
 
+    /// A request that nobody agreed to.
+    #[error("{} asks for what it was not granted", asks.file)]
+    NotTrusted { asks: crate::config::asks::Asks },
+
+    #[error(transparent)]
+    Trust(#[from] crate::trust::TrustError),
+
     #[error(transparent)]
     Package(#[from] crate::package::PackageError),
 
@@ -171,6 +184,8 @@ impl Error {
             Self::Runtime(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Refused { .. } => Code::Refused,
+            Self::NotTrusted { .. } => Code::NotTrusted,
+            Self::Trust(error) => error.code(),
             Self::Package(error) => error.code(),
             Self::Launch(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
@@ -196,6 +211,12 @@ impl Error {
             Self::Runtime(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Refused { .. } => None,
+            Self::NotTrusted { asks } => Some(format!(
+                "look at it, and then allow it for good with `pyw trust {}`, or for one run with \
+                 the flags above",
+                asks.file
+            )),
+            Self::Trust(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Launch(error) => error.hint(),
             Self::Internal { .. } => Some("this is a bug in pyw; please report it".into()),

@@ -37,6 +37,7 @@ struct Told<'a> {
     mounts: Vec<ToldMount<'a>>,
     /// In bytes.
     memory: Option<u64>,
+    terminal: Option<(u16, u16)>,
     js: bool,
 }
 
@@ -372,6 +373,7 @@ impl Planner<'_> {
                 })
                 .collect(),
             memory: self.sandbox.limits.memory,
+            terminal: self.sandbox.terminals.size,
             js: self.sandbox.javascript,
         };
         // Plain text and numbers: nothing in it can fail to be written.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use camino::{Utf8Path, Utf8PathBuf};
 use pep440_rs::Version;
 
-use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice};
+use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice, ScriptHeader};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
@@ -16,6 +16,7 @@ use crate::interpreter::imports::{self, Import};
 use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
+use crate::package::script::Scan;
 use crate::package::{Brief, PackageError};
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
@@ -23,8 +24,9 @@ use crate::runtime::advisories::{self, Machine};
 use crate::runtime::catalog::{Catalog, default_for};
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
 use crate::sandbox::{Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals};
-use crate::store::Store;
 use crate::store::fetch::Fetcher;
+use crate::store::usage::Use;
+use crate::store::{Kind, Store};
 use crate::ui::progress::{self, Verbosity};
 
 /// Configuration, store and catalogs.
@@ -39,8 +41,28 @@ pub struct Context {
     pub home: Option<Utf8PathBuf>,
     /// Whether runtimes with known holes may be started.
     pub allow_vulnerable: bool,
+    config_folder: Option<Utf8PathBuf>,
     /// pyw's own folders: the store, and the user's configuration with its descriptors.
     own: Vec<Utf8PathBuf>,
+}
+
+/// A script with a header, and where it is.
+#[derive(Clone, Debug)]
+pub struct HeaderOf {
+    /// The script, absolute.
+    pub path: Utf8PathBuf,
+    /// What was found in it.
+    pub scan: Scan,
+}
+
+impl HeaderOf {
+    fn as_input(&self) -> ScriptHeader<'_> {
+        ScriptHeader {
+            path: &self.path,
+            toml: self.scan.header.as_ref().map_or("", |header| &header.toml),
+            text: &self.scan.text,
+        }
+    }
 }
 
 /// The verbosity that `-v` and `-q` ask for.
@@ -85,6 +107,14 @@ impl Context {
     /// # Errors
     /// A configuration file or descriptor is wrong.
     pub fn load(cli: Partial) -> Result<Self, Error> {
+        Self::load_for(cli, None)
+    }
+
+    /// The same for a script with a header.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; the header is wrong.
+    pub fn load_for(cli: Partial, script: Option<&HeaderOf>) -> Result<Self, Error> {
         let cwd = current_folder()?;
         let places = Places::of_platform();
         let config = Config::load(&Inputs {
@@ -92,6 +122,7 @@ impl Context {
             home: places.home.as_deref(),
             user_config_dir: places.user_config_dir.as_deref(),
             env: &variable,
+            script: script.map(HeaderOf::as_input),
             cli,
         })?;
         let root = match &config.store.value {
@@ -104,9 +135,11 @@ impl Context {
             .map(|dir| dir.join("runtimes"));
         let store = Store::at(root);
         let fetcher = Arc::new(Fetcher::new(config.offline.value).with_store(&store));
-        let own = [Some(store.root().to_owned()), places.user_config_dir];
+        let config_folder = places.user_config_dir;
+        let own = [Some(store.root().to_owned()), config_folder.clone()];
         Ok(Self {
             own: own.into_iter().flatten().map(real).collect(),
+            config_folder,
             store,
             catalog: Catalog::load(descriptors.as_deref())?,
             fetcher,
@@ -116,6 +149,12 @@ impl Context {
             cwd,
             allow_vulnerable: false,
         })
+    }
+
+    /// The user's folder of configuration files, whether or not it is there.
+    #[must_use]
+    pub fn config_folder(&self) -> Option<&Utf8Path> {
+        self.config_folder.as_deref()
     }
 
     /// Looks up and probes a runtime; `None` when it is nowhere.
@@ -356,6 +395,28 @@ impl Context {
                 Ok(wanted.on(platform))
             }
             None => Ok(wanted),
+        }
+    }
+
+    /// The interpreter for what a script or project asks for, held so that nobody prunes it before
+    /// it is used.
+    ///
+    /// # Errors
+    /// As [`Self::interpreter_for`].
+    pub fn held_interpreter(
+        &self,
+        brief: &Brief,
+        platform: Option<Platform>,
+    ) -> Result<(Interpreter, Option<Use>), Error> {
+        let found = self.interpreter_for(brief, platform)?;
+        match self.store.hold(Kind::Interpreter, &found.key)? {
+            Some(held) => Ok((found, Some(held))),
+            // It was pruned in between, and is made again.
+            None => {
+                let again = self.interpreter_for(brief, platform)?;
+                let held = self.store.hold(Kind::Interpreter, &again.key)?;
+                Ok((again, held))
+            }
         }
     }
 

@@ -344,6 +344,23 @@ pub enum Command {
                       in the configuration, puts the store elsewhere."
     )]
     Cache(CacheCommand),
+    /// Tell what there is to run with, how well it isolates, and what could be better
+    Doctor {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Agree to what a script or project asks for, as it asks for it now
+    Trust {
+        /// The script, or the project's folder; the current one if nothing is named
+        #[arg(value_name = "SCRIPT|PROJECT", conflicts_with = "list")]
+        target: Option<String>,
+        /// Show what was agreed to
+        #[arg(long)]
+        list: bool,
+        /// Take it back
+        #[arg(long, conflicts_with = "list")]
+        forget: bool,
+    },
     /// Explain a topic: run, exit-codes, config
     Help {
         /// The topic

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
-use super::packages;
-use super::split::Split;
+use super::split::{Program, Split};
+use super::{packages, trust};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::{Partial, RuntimeChoice};
@@ -29,12 +29,23 @@ use crate::ui::{dry_run, progress};
 /// Whatever keeps the program from being run as it was asked for.
 pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     progress::init(split.verbosity(&options));
-    let mut context = Context::load(partial(&options)?)?;
+    let script = match &split.program {
+        Program::Script(path) => packages::header(&current_folder()?.join(path))?,
+        _ => None,
+    };
+    let mut context = Context::load_for(partial(&options)?, script.as_ref())?;
+    trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
     context.allow_vulnerable = options.allow_vulnerable_runtime;
     let is_command = options.entry.is_some();
-    let brief = packages::brief_of_run(&split.program, is_command, &options.packages, &context)?;
+    let brief = packages::brief_of_run(
+        &split.program,
+        script.as_ref(),
+        is_command,
+        &options.packages,
+        &context,
+    )?;
     let mut request = request(split, &options, &context)?;
-    let interpreter = context.interpreter_for(&brief, options.platform()?)?;
+    let (interpreter, _held) = context.held_interpreter(&brief, options.platform()?)?;
     let provided = packages::provide(&context, &brief, &interpreter)?;
     if let Some(provided) = &provided {
         request.roots.clone_from(&provided.roots);
@@ -294,6 +305,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             stdin: std::io::stdin().is_terminal(),
             stdout: std::io::stdout().is_terminal(),
             stderr: std::io::stderr().is_terminal(),
+            size: launch::terminal_size(),
         },
         private_tmp: !options.no_tmp,
         javascript: options.js,

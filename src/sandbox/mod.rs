@@ -32,6 +32,9 @@ pub struct Terminals {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
+    /// Its rows and columns, where one is and says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<(u16, u16)>,
 }
 
 impl Terminals {

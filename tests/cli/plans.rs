@@ -70,6 +70,7 @@ fn sandbox() -> Sandbox {
             stdin: true,
             stdout: false,
             stderr: true,
+            size: Some((24, 80)),
         },
         javascript: false,
         scratch: Some(Scratch {

@@ -241,6 +241,15 @@ fn send(child: &Child, signal: i32) {
     }
 }
 
+/// The rows and columns of the terminal that one of the standard streams is.
+pub fn terminal_size() -> Option<(u16, u16)> {
+    use rustix::termios::tcgetwinsize;
+    let found = tcgetwinsize(std::io::stdout())
+        .or_else(|_| tcgetwinsize(std::io::stderr()))
+        .or_else(|_| tcgetwinsize(std::io::stdin()));
+    found.ok().map(|size| (size.ws_row, size.ws_col))
+}
+
 /// Dies by a signal, as the program did.
 pub fn die_by(signal: i32) {
     let _ = signal_hook::low_level::emulate_default_handler(signal);
