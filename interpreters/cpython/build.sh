@@ -107,7 +107,7 @@ fetch_tools() {
     (
         cd "$work/debs"
         apt-get -qq download -t "$release" clang-19 lld-19 llvm-19 libllvm19 libclang-cpp19 \
-            libclang-common-19-dev libclang-rt-19-dev-wasm32 binaryen >&2
+            libclang-common-19-dev libclang-rt-19-dev-wasm32 >&2
         apt-get -qq download -t trixie wasi-libc >&2
         for deb in *.deb; do dpkg -x "$deb" "$work/tools"; done
     )
@@ -143,7 +143,6 @@ clang=$tools/lib/llvm-19/bin/clang
 # Not wasm32-wasip1: Debian's compiler runtime is found for wasm32-wasi only. Both are preview 1.
 target="--target=wasm32-wasi --sysroot=$sysroot"
 optimise=-O3
-wasm_opt=-O3
 features="-mbulk-memory -mnontrapping-fptoint -msign-ext -mmutable-globals"
 maps="-ffile-prefix-map=$work=/build"
 export CC="$clang $target" AR="$tools/lib/llvm-19/bin/llvm-ar" RANLIB="$tools/lib/llvm-19/bin/llvm-ranlib"
@@ -243,7 +242,7 @@ if [[ ! -e $wasi/python.wasm ]]; then
         export HOSTRUNNER=false
         ../source/configure --quiet --host=wasm32-wasip1 --build="$(uname -m)-pc-linux-gnu" \
             --with-build-python="$build/native/python" --prefix=/usr/local --disable-test-modules \
-            --with-pymalloc CFLAGS="$features $maps" OPT="-DNDEBUG -fwrapv $optimise -Wall" \
+            --with-pymalloc --with-computed-gotos CFLAGS="$features $maps" OPT="-DNDEBUG -fwrapv $optimise -Wall" \
             >configure.log 2>&1
         make -j"$jobs" python.wasm pybuilddir.txt >make.log 2>&1
     )
@@ -265,7 +264,5 @@ cp "$build/source/LICENSE" "$stage/"
 sysconfigdata=("$wasi/$(cat "$wasi/pybuilddir.txt")"/_sysconfigdata_*.py)
 sed "s#$work#/build#g; s#$(uname -m)-[a-z]*-linux-[a-z0-9]*#build#g" "${sysconfigdata[0]}" \
     >"$library/$(basename "${sysconfigdata[0]}")"
-"$tools/bin/wasm-opt" $wasm_opt --enable-bulk-memory --enable-sign-ext \
-    --enable-nontrapping-float-to-int --enable-mutable-globals \
-    --strip-debug --strip-producers "$wasi/python.wasm" -o "$stage/python.wasm"
+"$tools/lib/llvm-19/bin/llvm-strip" --strip-all "$wasi/python.wasm" -o "$stage/python.wasm"
 "$pyw" python pack "$stage" -o "$output"
