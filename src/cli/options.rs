@@ -121,6 +121,10 @@ pub struct Subject {
     #[arg(long, value_name = "WHICH")]
     pub python: Option<String>,
 
+    /// What that interpreter was built for: wasi or emscripten
+    #[arg(long, value_name = "NAME")]
+    pub platform: Option<String>,
+
     #[command(flatten)]
     pub packages: PackageOptions,
 }
@@ -260,8 +264,22 @@ impl RunOptions {
     /// # Errors
     /// It is no platform.
     pub fn platform(&self) -> Result<Option<Platform>, Error> {
-        let parsed = self.platform.as_deref().map(str::parse).transpose();
-        parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+        platform(self.platform.as_deref())
+    }
+}
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Error> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+}
+
+impl Subject {
+    /// What `--platform` says.
+    ///
+    /// # Errors
+    /// It is no platform.
+    pub fn platform(&self) -> Result<Option<Platform>, Error> {
+        platform(self.platform.as_deref())
     }
 }
 
