@@ -108,6 +108,12 @@ pub enum Error {
     Wasm(#[from] crate::interpreter::wasm::WasmError),
 
     #[error(transparent)]
+    Pybi(#[from] crate::interpreter::pybi::PybiError),
+
+    #[error(transparent)]
+    Pybis(#[from] crate::package::pybis::PybisError),
+
+    #[error(transparent)]
     Script(#[from] crate::package::script::ScriptError),
 
     #[error(transparent)]
@@ -169,6 +175,8 @@ impl Error {
             Self::Request(error) => error.code(),
             Self::Interpreter(error) => error.code(),
             Self::Wasm(error) => error.code(),
+            Self::Pybi(error) => error.code(),
+            Self::Pybis(error) => error.code(),
             Self::Script(error) => error.code(),
             Self::Project(error) => error.code(),
             Self::Environment(error) => error.code(),
@@ -194,6 +202,8 @@ impl Error {
             Self::Request(error) => error.hint(),
             Self::Interpreter(error) => error.hint(),
             Self::Wasm(error) => error.hint(),
+            Self::Pybi(error) => error.hint(),
+            Self::Pybis(error) => error.hint(),
             Self::Script(error) => error.hint(),
             Self::Project(error) => error.hint(),
             Self::Environment(error) => error.hint(),

@@ -10,10 +10,11 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::interpreter::Platform;
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
+use crate::interpreter::imports;
+use crate::interpreter::{Module, Platform};
 use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
@@ -175,9 +176,7 @@ pub struct Context<'a> {
     pub runtime: &'a Runtime,
     pub fence: &'a Fence,
     /// The interpreter's module with this runtime's adaptations.
-    pub module: &'a Utf8Path,
-    /// The least linear memory that the module asks for, in bytes.
-    pub module_memory: u64,
+    pub module: &'a Module,
     /// pyw's own folders, which no program may write.
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
@@ -253,12 +252,13 @@ impl Planner<'_> {
         args.extend(self.limits());
         args.extend(self.network());
         self.processes();
+        self.check_imports();
         self.javascript();
         let told = match &runtime.host_script {
             None => {
                 args.extend(fill_all(
                     &descriptor.command.module,
-                    &[("module", self.context.module.as_str())],
+                    &[("module", self.context.module.path.as_str())],
                 ));
                 args.extend(descriptor.command.separator.iter().cloned());
                 args.extend(guest_args);
@@ -445,7 +445,7 @@ impl Planner<'_> {
             env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
         }
         let told = Told {
-            module: self.context.module,
+            module: &self.context.module.path,
             args,
             env: &env,
             mounts: mounts
@@ -521,6 +521,23 @@ impl Planner<'_> {
             access: Access::Write,
             purpose: Purpose::Channel,
         })
+    }
+
+    /// A runtime cannot load a module that imports what it does not provide.
+    fn check_imports(&mut self) {
+        let name = self.context.runtime.descriptor.name.clone();
+        let imports = &self.context.module.imports;
+        let lacking = self.context.runtime.descriptor.lacking(imports);
+        if lacking.is_empty() {
+            return;
+        }
+        let mut choices = self.others(|d| d.lacking(imports).is_empty());
+        choices.push("use another interpreter: --python".into());
+        self.refuse(
+            "what the interpreter's module imports",
+            format!("{name} does not provide {}", imports::list(&lacking)),
+            choices,
+        );
     }
 
     /// Neither Landlock nor a preopen can take back below a folder what was granted above it.
@@ -741,8 +758,8 @@ impl Planner<'_> {
         let mut args = Vec::new();
         if let Some(bytes) = limits.memory {
             let shown = format!("at most {} of memory", format_size(bytes));
-            if bytes < self.context.module_memory {
-                let least = format_size(self.context.module_memory);
+            if bytes < self.context.module.memory {
+                let least = format_size(self.context.module.memory);
                 self.refuse(
                     &shown,
                     format!("the interpreter itself needs {least} to start"),
@@ -854,12 +871,12 @@ impl Planner<'_> {
             network: self.sandbox.network == Network::Host,
         };
         out.execute.extend(runtime.needs.iter().cloned());
-        out.read.push(self.context.module.to_owned());
+        out.read.push(self.context.module.path.clone());
         if let Some(script) = &runtime.host_script {
             out.read.push(script.clone());
             // What loads the module lies beside it.
             out.read
-                .extend(self.context.module.parent().map(Utf8Path::to_owned));
+                .extend(self.context.module.path.parent().map(Utf8Path::to_owned));
         }
         for mount in mounts {
             match mount.access {

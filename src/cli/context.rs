@@ -1,6 +1,7 @@
 //! What every command starts from: configuration, store, catalogs, and the ways to get a runtime
 //! and an interpreter ready.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 
@@ -11,7 +12,8 @@ use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice, ScriptHeader
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
-use crate::interpreter::{self, Interpreter, InterpreterError, Platform};
+use crate::interpreter::imports::{self, Import};
+use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
 use crate::package::script::Scan;
@@ -359,7 +361,7 @@ impl Context {
             Choice::Path(path) => {
                 // Without the `.` of `./python.wasm`, which would stand in messages.
                 let path: Utf8PathBuf = self.cwd.join(path).components().collect();
-                interpreter::convert::from_path(&path, &self.store, &importer)?
+                interpreter::convert::from_path(&path, path.as_str(), &self.store, &importer)?
             }
         };
         // What a path or a name leads to is known only now.
@@ -507,8 +509,7 @@ impl Context {
         &self,
         sandbox: &Sandbox,
         runtime: &Runtime,
-        module: &Utf8Path,
-        module_memory: u64,
+        module: &Module,
         required: IsolationLevel,
     ) -> Result<Plan, Error> {
         let known = self.descriptors()?;
@@ -518,7 +519,6 @@ impl Context {
                 runtime,
                 fence: &self.fence,
                 module,
-                module_memory,
                 own: &self.own,
                 known: &known,
                 required,
@@ -539,20 +539,37 @@ pub struct Importer<'a> {
 }
 
 impl Importer<'_> {
-    /// The first usable runtime in the order of `auto`, whichever the program itself is to run
-    /// on: what comes out is the same, and byte-compiling takes minutes on an interpreting one.
-    fn runtime(&self, platform: Platform) -> Result<&Runtime, String> {
+    /// The first usable runtime in the order of `auto` that provides these imports, whichever the
+    /// program itself is to run on: what comes out is the same, and byte-compiling takes minutes on
+    /// an interpreting one. An importer serves one interpreter, whose imports don't change.
+    fn runtime(&self, platform: Platform, imports: &BTreeSet<Import>) -> Result<&Runtime, String> {
         let choose = || {
             let order = self.context.order_for(platform);
             let order = order.map_err(|e| e.to_string())?;
-            let found = order
+            let mut found = order
                 .iter()
-                .find_map(|name| self.context.safe(name).ok().flatten());
-            match found {
+                .filter_map(|name| self.context.safe(name).ok().flatten())
+                .peekable();
+            // One that will refuse, with its reason, is better than to know none.
+            let first = found.peek().cloned();
+            let provides = |r: &Runtime| r.descriptor.lacking(imports).is_empty();
+            match found.find(provides).or(first) {
                 Some(runtime) => Ok(runtime),
                 None => {
-                    let name = default_for(platform);
-                    self.context.install(name).map_err(|e| e.to_string())
+                    let of_another = match &self.context.config.runtime.value {
+                        RuntimeChoice::Named(name) => self
+                            .context
+                            .descriptor(name)
+                            .is_ok_and(|descriptor| descriptor.platform != platform),
+                        RuntimeChoice::Auto => false,
+                    };
+                    if of_another {
+                        let name = default_for(platform);
+                        return self.context.install(name).map_err(|e| e.to_string());
+                    }
+                    let candidates = self.context.candidates(platform);
+                    let mut all = candidates.map_err(|e| e.to_string())?;
+                    Ok(all.remove(0))
                 }
             }
         };
@@ -572,7 +589,35 @@ impl Guest for Importer<'_> {
         args: Vec<String>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<(), String> {
-        let runtime = self.runtime(Platform::of_module(module))?;
+        let platform = Platform::of_module(module);
+        let imports = match platform {
+            Platform::Wasi => {
+                imports::special_imports(module).map_err(|error| error.to_string())?
+            }
+            // The JavaScript that comes with a module provides what it imports.
+            Platform::Emscripten => BTreeSet::new(),
+        };
+        let runtime = self.runtime(platform, &imports)?;
+        let lacking = runtime.descriptor.lacking(&imports);
+        if !lacking.is_empty() {
+            let known = self.context.descriptors().map_err(|e| e.to_string())?;
+            let can = known.iter().filter(|d| d.provides_all(platform, &imports));
+            let can: Vec<&str> = can.map(|d| d.name.as_str()).collect();
+            return Err(format!(
+                "{} does not provide {}, which {} does",
+                runtime.label(),
+                imports::list(&lacking),
+                match can.as_slice() {
+                    [] => "no runtime that pyw knows".to_owned(),
+                    names => names.join(", "),
+                }
+            ));
+        }
+        let module = Module {
+            path: module.to_owned(),
+            memory: 0,
+            imports,
+        };
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -619,7 +664,7 @@ impl Guest for Importer<'_> {
         // program's yet, so a runtime without read-only mounts will do.
         let plan = self
             .context
-            .plan(&sandbox, runtime, module, 0, IsolationLevel::None)
+            .plan(&sandbox, runtime, &module, IsolationLevel::None)
             .map_err(|error| error.to_string())?;
         launch::capture(&plan, progress)
     }

@@ -302,7 +302,7 @@ pub enum Command {
     /// List, find, install and remove runtimes
     #[command(subcommand)]
     Runtime(RuntimeCommand),
-    /// List, install, remove and inspect interpreters
+    /// List, install, remove, inspect, pack and verify interpreters
     #[command(subcommand)]
     Python(PythonCommand),
     /// Show the configuration and where each value comes from
@@ -405,17 +405,34 @@ pub enum PythonCommand {
     },
     /// Install an interpreter
     Install {
-        /// A version, a specifier, a name from `pyw python list`, or a path
+        /// A version, a specifier, a name from `pyw python list`, a path, or an address (with
+        /// #sha256=… it has to have that hash); with --index a requirement such as cpython>=3.13
         which: String,
+        /// Take it from a folder of pybis, or from a simple index that has them
+        #[arg(long, value_name = "URL|DIR")]
+        index: Option<String>,
+    },
+    /// Make a pybi of an interpreter in any layout that pyw can import
+    Pack {
+        /// A .wasm, a folder, a release zip or tarball, a .pybi, or what --python takes
+        source: String,
+        /// Where the pybi goes
+        #[arg(short, long, value_name = "DIR")]
+        output: String,
+    },
+    /// Check a pybi: its structure, its RECORD, its links, and what it says of its module
+    Verify {
+        /// A .pybi
+        file: String,
     },
     /// Remove an installed interpreter
     Remove {
         /// Its name, as `pyw python list` shows it
         name: String,
     },
-    /// Show what a module or an installed interpreter is
+    /// Show what a module, a pybi or an installed interpreter is
     Inspect {
-        /// A .wasm file, or what --python takes
+        /// A .wasm or .pybi file, or what --python takes
         which: String,
         #[command(flatten)]
         output: Output,

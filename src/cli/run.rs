@@ -96,8 +96,8 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
     if !runtime.descriptor.command.compiles {
         return Ok(());
     }
-    let module = interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
-    let mark = runtime.cache.join(compiled_mark(runtime, &module));
+    let module = interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
+    let mark = runtime.cache.join(compiled_mark(runtime, &module.path));
     if mark.exists() {
         return Ok(());
     }
@@ -120,7 +120,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
         javascript: false,
         scratch: None,
     };
-    let plan = context.plan(&sandbox, runtime, &module, 0, IsolationLevel::None)?;
+    let plan = context.plan(&sandbox, runtime, &module, IsolationLevel::None)?;
     // A failure will be met again, and told, when the program itself is run.
     if launch::capture(&plan, &|| {}).is_ok() {
         let _ = std::fs::write(&mark, b"");
@@ -164,12 +164,15 @@ fn choose(
     let mut first_error = None;
     for runtime in context.candidates(interpreter.info.system())? {
         let module =
-            interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
-        let memory = interpreter.info.module_memory;
+            interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
         let required = context.required(&runtime, platform);
-        match context.plan(&sandbox, &runtime, &module, memory, required) {
+        match context.plan(&sandbox, &runtime, &module, required) {
             Ok(plan) => {
-                let mut needs = vec![plan.program.clone(), module, interpreter.folder.clone()];
+                let mut needs = vec![
+                    plan.program.clone(),
+                    module.path,
+                    interpreter.folder.clone(),
+                ];
                 needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
                 return Ok((runtime, plan, needs));

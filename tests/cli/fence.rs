@@ -30,10 +30,17 @@ fn confinement(python: &str) -> Confinement {
     }
 }
 
+/// Native Python itself: what stands on PATH may be a script.
+fn python() -> Utf8PathBuf {
+    let found = on_path("python3").expect("python3 on PATH");
+    let ask = "import os, sys; print(os.path.realpath(sys.executable), end='')";
+    let told = std::process::Command::new(found).args(["-c", ask]).output();
+    String::from_utf8(told.unwrap().stdout).unwrap().into()
+}
+
 /// Runs code on native Python and tells what it wrote to stderr.
 fn run(code: &str, fenced: bool) -> Result<(), String> {
-    let python = on_path("python3").expect("python3 on PATH").canonicalize();
-    let python = Utf8PathBuf::from_path_buf(python.unwrap()).unwrap();
+    let python = python();
     let plan = Plan {
         runtime: "python".into(),
         version: None,
@@ -153,16 +160,17 @@ fn no_descriptor_is_inherited() {
     let copy = rustix::io::fcntl_dupfd_cloexec(&file, 900).unwrap();
     rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).unwrap();
     let number = std::os::fd::AsRawFd::as_raw_fd(&copy);
-    let look = format!(
-        "import os\ntry: os.fstat({number})\nexcept OSError: pass\nelse: raise SystemExit('open')"
-    );
-    run(&look, false).unwrap();
-    // What is started otherwise has it, so that the test can fail.
-    rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).unwrap();
-    let python = on_path("python3").unwrap();
-    let status = std::process::Command::new(python)
-        .args(["-c", &look])
+    let look = |number| {
+        format!(
+            "import os\ntry: os.fstat({number})\nexcept OSError: pass\nelse: raise SystemExit('open')"
+        )
+    };
+    run(&look(number), false).unwrap();
+    // Started by a shell, it has one, so that the test can fail.
+    let status = std::process::Command::new("/bin/sh")
+        .args(["-c", "exec \"$0\" -c \"$1\" 9</etc/hostname"])
+        .args([python().as_str(), &look(9)])
         .stderr(std::process::Stdio::null())
         .status();
-    assert!(!status.unwrap().success());
+    assert_eq!(status.unwrap().code(), Some(1));
 }

@@ -24,6 +24,7 @@ mod network;
 mod node;
 mod packages;
 mod plans;
+mod pybis;
 mod runtimes;
 mod scripts;
 mod stores;

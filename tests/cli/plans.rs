@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
+use pyw::interpreter::Module;
 use pyw::plan::{self, Abilities, Fence, Plan, Refusal};
 use pyw::runtime::catalog::Catalog;
 use pyw::runtime::{Descriptor, Found, Runtime};
@@ -145,13 +146,27 @@ fn plan_on(
     fence: &Fence,
     required: IsolationLevel,
 ) -> Result<Plan, Vec<Refusal>> {
+    plan_of(runtime, sandbox, fence, required, &[])
+}
+
+/// The plan for a module that imports this beyond WASI preview 1.
+fn plan_of(
+    runtime: &Runtime,
+    sandbox: &Sandbox,
+    fence: &Fence,
+    required: IsolationLevel,
+    imports: &[&str],
+) -> Result<Plan, Vec<Refusal>> {
     plan::plan(
         sandbox,
         &plan::Context {
             runtime,
             fence,
-            module: Utf8Path::new("/store/modules/m/python.wasm"),
-            module_memory: 10 << 20,
+            module: &Module {
+                path: "/store/modules/m/python.wasm".into(),
+                memory: 10 << 20,
+                imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
+            },
             own: &["/store".into()],
             known: &known(),
             required,
@@ -405,6 +420,20 @@ fn refusals() {
         ..of("wasmtime")
     };
     case("a script", &script, &sandbox(), &landlock());
+    for (name, import) in [
+        ("wasmtime", "wasi_snapshot_preview1 sock_open"),
+        ("wasmedge", "wasix_32v1 proc_fork"),
+        ("wasmer", "env memory"),
+    ] {
+        let plan = plan_of(
+            &of(name),
+            &sandbox(),
+            &landlock(),
+            IsolationLevel::Process,
+            &[import],
+        );
+        let _ = writeln!(out, "# a foreign import, {name}\n{}", show(&plan));
+    }
     insta::assert_snapshot!("refusals", out);
 }
 
