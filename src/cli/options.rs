@@ -209,9 +209,9 @@ pub struct RunOptions {
     #[arg(long, help_heading = "What it may touch")]
     pub no_tmp: bool,
 
-    /// Accept that read-only mounts can be written, where neither runtime nor fence prevents it
-    #[arg(long, help_heading = "What it may touch")]
-    pub accept_writable_mounts: bool,
+    /// Run only with this isolation or more: strong, runtime, process, none (`pyw help isolation`)
+    #[arg(long, value_name = "LEVEL", help_heading = "What it may touch")]
+    pub require_isolation: Option<String>,
 
     /// Most linear memory it may use, such as 256M
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
@@ -379,7 +379,7 @@ pub enum Command {
         #[arg(long, conflicts_with = "list")]
         forget: bool,
     },
-    /// Explain a topic: run, exit-codes, config
+    /// Explain a topic: run, isolation, exit-codes, config
     Help {
         /// The topic
         topic: Option<String>,
