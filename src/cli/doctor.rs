@@ -10,10 +10,10 @@ use super::options::{Common, Format};
 use crate::config::{Partial, runtime_path_variable};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
-use crate::plan::{Abilities, Fence};
+use crate::plan::{Abilities, Fence, reached};
 use crate::runtime::advisories::{self, Advisory, Machine};
-use crate::runtime::descriptor::Isolation;
-use crate::runtime::{Descriptor, install};
+use crate::runtime::install;
+use crate::sandbox::IsolationLevel;
 use crate::ui::table;
 
 /// All that is told.
@@ -50,7 +50,7 @@ struct RuntimeRow {
     /// Why it cannot be used, where it is found.
     problem: Option<String>,
     /// How well a program on it is isolated here.
-    isolation: &'static str,
+    isolation: IsolationLevel,
     advisories: Vec<&'static Advisory>,
 }
 
@@ -155,7 +155,7 @@ fn report(context: &Context) -> Result<Report, Error> {
             name: entry.name.clone(),
             platform: descriptor.platform.to_string(),
             version: version.map(ToString::to_string),
-            isolation: isolation(descriptor, &context.fence),
+            isolation: reached(descriptor, &context.fence),
             path,
             problem,
             advisories,
@@ -213,18 +213,6 @@ fn layers(fence: &Fence) -> Vec<Layer> {
     ]
 }
 
-/// What a program on this runtime is held by, at best.
-fn isolation(descriptor: &Descriptor, fence: &Fence) -> &'static str {
-    let has = |abilities: &Abilities| matches!(abilities, Abilities::Available(_));
-    let fenced = has(&fence.paths) && has(&fence.calls);
-    match (descriptor.isolation, fenced) {
-        (Isolation::Runtime, true) => "strong",
-        (Isolation::Runtime, false) => "runtime",
-        (Isolation::Process, true) => "process",
-        (Isolation::Process, false) => "none",
-    }
-}
-
 fn print(report: &Report) {
     let dash = || "-".to_owned();
     anstream::println!("pyw {} on {}", report.pyw, report.system);
@@ -246,7 +234,7 @@ fn print(report: &Report) {
             row.version.clone().unwrap_or_else(dash),
             row.platform.clone(),
             match row.path.is_some() && row.problem.is_none() {
-                true => row.isolation.to_owned(),
+                true => row.isolation.to_string(),
                 false => dash(),
             },
             match (&row.problem, &row.path) {

@@ -268,7 +268,14 @@ pub fn run(folder: &Utf8Path) {
     let adaptations = &runtime.descriptor.quirks.adaptations;
     interpreter.adapted(adaptations, &context.store).unwrap();
     let module = interpreter.adapted_module(adaptations, &context.store);
-    let plan = context.plan(&sandbox, &runtime, &module, false).unwrap();
+    let plan = context
+        .plan(
+            &sandbox,
+            &runtime,
+            &module,
+            pyw::sandbox::IsolationLevel::None,
+        )
+        .unwrap();
     print!("{BEGIN}");
     std::io::Write::flush(&mut std::io::stdout()).unwrap();
     let outcome = launch::run(&plan).unwrap();
