@@ -9,13 +9,13 @@
 //! * The **project's file** is `pyw.toml`, or else a `pyproject.toml` with a `[tool.pyw]`, in the
 //!   nearest directory from the working directory upwards that has one. The search ends before the
 //!   home directory and the root, which are no projects. It comes with code that nobody has read,
-//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`,
+//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`, `isolation`,
 //!   `network = "none"`, `offline = true`), set variables, and ask ([`asks`]) for what only the user
 //!   can grant. Narrowing never loosens: the smaller of the user file's limit and the project's counts.
 //! * The **script's header** may say in its `[tool.pyw]` what a project's file may.
 //! * The **environment**: `PYW_RUNTIME`, `PYW_RUNTIMES` (separated by commas), `PYW_PYTHON`,
-//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`. An empty
-//!   one is as if unset, unknown ones are left alone.
+//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`,
+//!   `PYW_ISOLATION`. An empty one is as if unset, unknown ones are left alone.
 //! * The **command line** is handed in as a [`Partial`].
 //!
 //! A later source replaces an earlier one, but `mounts` and `env` add up, the command line last.
@@ -37,7 +37,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::error::Code;
 use crate::sandbox::limits::{parse_duration, parse_size};
 use crate::sandbox::mount::{guest_path_of, normalize_guest};
-use crate::sandbox::{EnvSpec, MountSpec, Network};
+use crate::sandbox::{EnvSpec, IsolationLevel, MountSpec, Network};
 use asks::Asks;
 use excerpt::Excerpt;
 use file::{Owner, Source, Wanted};
@@ -73,6 +73,17 @@ pub enum Origin {
     Environment { name: String },
     /// A flag, with its dashes.
     CommandLine { flag: String },
+}
+
+impl Origin {
+    /// Whether the user said so.
+    #[must_use]
+    pub fn is_users(&self) -> bool {
+        matches!(
+            self,
+            Origin::UserFile { .. } | Origin::Environment { .. } | Origin::CommandLine { .. }
+        )
+    }
 }
 
 /// As `pyw config show` has it: `default`, `FILE:LINE`, `PYW_MEMORY` or `--memory`.
@@ -230,6 +241,8 @@ pub struct Partial {
     pub stack: Option<u64>,
     /// `--timeout`, by [`parse_duration`].
     pub timeout: Option<Duration>,
+    /// `--require-isolation`.
+    pub isolation: Option<IsolationLevel>,
     /// `--cwd`: a guest path, or a host path that does not begin with `/`.
     pub cwd: Option<String>,
     /// Every `--mount`, by [`MountSpec::parse`].
@@ -310,6 +323,8 @@ pub struct Config {
     pub stack: Setting<Option<u64>>,
     /// Wall time.
     pub timeout: Setting<Option<Duration>>,
+    /// The least isolation to run with; `None` means what the system allows.
+    pub isolation: Setting<Option<IsolationLevel>>,
     /// The guest's working directory, a normalised guest path; `None` means the caller's.
     pub cwd: Setting<Option<String>>,
     /// Mounts of the user's file and then of the command line; hosts are absolute.
@@ -469,6 +484,7 @@ struct Layer {
     memory: Option<Setting<u64>>,
     stack: Option<Setting<u64>>,
     timeout: Option<Setting<Duration>>,
+    isolation: Option<Setting<IsolationLevel>>,
     cwd: Option<Setting<String>>,
     mounts: Vec<Setting<MountSpec>>,
     env: Vec<Setting<EnvSpec>>,
@@ -511,6 +527,7 @@ impl Layer {
             memory: read(inputs, "PYW_MEMORY", parse_size)?,
             stack: read(inputs, "PYW_STACK", parse_size)?,
             timeout: read(inputs, "PYW_TIMEOUT", parse_duration)?,
+            isolation: read(inputs, "PYW_ISOLATION", str::parse)?,
             ..Layer::default()
         })
     }
@@ -556,6 +573,7 @@ impl Layer {
             memory: from("--memory", cli.memory),
             stack: from("--stack", cli.stack),
             timeout: from("--timeout", cli.timeout),
+            isolation: from("--require-isolation", cli.isolation),
             cwd: from("--cwd", cwd),
             mounts: mounts.collect(),
             env: env_files.chain(env).collect(),
@@ -587,6 +605,7 @@ impl Layer {
             memory: self.memory.or(lower.memory),
             stack: self.stack.or(lower.stack),
             timeout: self.timeout.or(lower.timeout),
+            isolation: self.isolation.or(lower.isolation),
             cwd: self.cwd.or(lower.cwd),
             mounts,
             env,
@@ -609,6 +628,7 @@ impl Layer {
         keep_tighter(&mut self.memory, user.memory.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.stack, user.stack.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.timeout, user.timeout.as_ref(), |a, b| a < b);
+        keep_tighter(&mut self.isolation, user.isolation.as_ref(), |a, b| a > b);
         keep_tighter(&mut self.network, user.network.as_ref(), |_, theirs| {
             *theirs == Network::Host
         });
@@ -642,6 +662,7 @@ impl Layer {
             memory: or_none(self.memory),
             stack: or_none(self.stack),
             timeout: or_none(self.timeout),
+            isolation: or_none(self.isolation),
             cwd: or_none(self.cwd),
             mounts: self.mounts,
             env: self.env,

@@ -19,7 +19,7 @@ use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{format_duration, format_size};
-use crate::sandbox::{Access, Mount, Network, Purpose, Sandbox, Scratch};
+use crate::sandbox::{Access, IsolationLevel, Mount, Network, Purpose, Sandbox, Scratch};
 
 /// Tells the bootstrap in the guest what it needs; it removes the variable before any program
 /// could see it.
@@ -57,6 +57,30 @@ pub struct Fence {
     pub calls: Abilities,
     /// Host folders that the process needs besides its grants, such as system libraries.
     pub system: Vec<Utf8PathBuf>,
+}
+
+impl Fence {
+    /// Why it is not whole; `None` if it is.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        [&self.paths, &self.calls]
+            .into_iter()
+            .find_map(|layer| match layer {
+                Abilities::Available(_) => None,
+                Abilities::Missing(why) => Some(why.as_str()),
+            })
+    }
+}
+
+/// The isolation that a runtime reaches inside this fence, where all that is withheld is held.
+#[must_use]
+pub fn reached(runtime: &Descriptor, fence: &Fence) -> IsolationLevel {
+    match (runtime.isolation, fence.missing()) {
+        (Isolation::Runtime, None) => IsolationLevel::Strong,
+        (Isolation::Runtime, Some(_)) => IsolationLevel::Runtime,
+        (Isolation::Process, None) => IsolationLevel::Process,
+        (Isolation::Process, Some(_)) => IsolationLevel::None,
+    }
 }
 
 /// Whether a layer of the fence is there.
@@ -99,8 +123,9 @@ pub struct Confinement {
     pub read: Vec<Utf8PathBuf>,
     pub write: Vec<Utf8PathBuf>,
     /// System calls that reach the network or other processes fail.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub calls: bool,
+    /// But for the network, which is granted.
+    pub network: bool,
 }
 
 /// Why pyw stays as the parent instead of becoming the runtime.
@@ -123,6 +148,8 @@ pub struct Plan {
     pub runtime: String,
     /// Its version, when it told one.
     pub version: Option<String>,
+    /// How much stands between the program and the host.
+    pub isolation: IsolationLevel,
     pub program: Utf8PathBuf,
     pub args: Vec<String>,
     /// The whole environment of the runtime's process.
@@ -154,8 +181,9 @@ pub struct Context<'a> {
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
     pub known: &'a [Descriptor],
-    /// The user accepts that read-only mounts can be written.
-    pub accept_writable: bool,
+    /// The least isolation to run with. With [`IsolationLevel::None`] what is withheld need not be
+    /// held, so that a read-only mount may be one in name only.
+    pub required: IsolationLevel,
 }
 
 /// Makes the plan.
@@ -170,6 +198,7 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
         rows: Vec::new(),
         links: Vec::new(),
         preopens: String::new(),
+        unheld: false,
     }
     .run()
 }
@@ -182,6 +211,8 @@ struct Planner<'a> {
     links: Vec<(Utf8PathBuf, Utf8PathBuf)>,
     /// The value of [`MOUNTS_VAR`].
     preopens: String,
+    /// Something that is withheld is held by nobody.
+    unheld: bool,
 }
 
 impl Planner<'_> {
@@ -189,7 +220,7 @@ impl Planner<'_> {
         let runtime = self.context.runtime;
         let descriptor = &runtime.descriptor;
         let cache = [("cache", runtime.cache.as_str())];
-        let fenced = matches!(self.context.fence.paths, Abilities::Available(_));
+        let fenced = self.fenced();
         let channel = self.channel();
 
         let process = descriptor.isolation == Isolation::Process;
@@ -220,6 +251,7 @@ impl Planner<'_> {
         args.extend(self.env());
         args.extend(self.limits());
         args.extend(self.network());
+        self.processes();
         self.check_imports();
         self.javascript();
         let told = match &runtime.host_script {
@@ -271,6 +303,7 @@ impl Planner<'_> {
                 )],
             );
         }
+        let isolation = self.level();
         if !self.refusals.is_empty() {
             return Err(self.refusals);
         }
@@ -288,6 +321,7 @@ impl Planner<'_> {
         Ok(Plan {
             runtime: descriptor.name.clone(),
             version: runtime.version.as_ref().map(ToString::to_string),
+            isolation,
             program: runtime.executable.clone(),
             args,
             env: descriptor
@@ -302,6 +336,40 @@ impl Planner<'_> {
             watch,
             grants: self.rows,
         })
+    }
+
+    /// The isolation that comes out; refused where it is less than what is required.
+    fn level(&mut self) -> IsolationLevel {
+        let descriptor = &self.context.runtime.descriptor;
+        let fence = self.context.fence;
+        let required = self.context.required;
+        let level = match self.unheld {
+            true => IsolationLevel::None,
+            false => reached(descriptor, fence),
+        };
+        // Where more is wrong, the rest of it says why.
+        if level < required && self.refusals.is_empty() {
+            let name = &descriptor.name;
+            let reason = match (descriptor.isolation, fence.missing()) {
+                (Isolation::Process, _) => format!("{name} is no sandbox by itself"),
+                (Isolation::Runtime, Some(why)) => format!("there is no whole fence: {why}"),
+                (Isolation::Runtime, None) => "not all that is withheld is held".to_owned(),
+            };
+            let mut choices = self.others(|d| reached(d, fence) >= required);
+            if descriptor.platform == Platform::Emscripten
+                && fence.missing().is_none()
+                && required > IsolationLevel::Process
+            {
+                choices.push("use an interpreter built for WASI: --platform wasi".into());
+            }
+            choices.push(format!("accept less: --require-isolation {level}"));
+            self.refuse(
+                &format!("isolation `{required}`"),
+                format!("{reason}, so that this reaches `{level}`"),
+                choices,
+            );
+        }
+        level
     }
 
     /// Only the fence stands between what runs in such a runtime's process and the host.
@@ -330,6 +398,22 @@ impl Planner<'_> {
             "isolation of the process",
             format!("{} ({name} itself is no sandbox)", layers.join(", ")),
         );
+    }
+
+    /// Whether the runtime's process is confined. Without Landlock there is no fence at all: a filter
+    /// of calls alone keeps no file.
+    fn fenced(&self) -> bool {
+        matches!(self.context.fence.paths, Abilities::Available(_))
+    }
+
+    /// What is withheld besides: other processes, the terminal's controls, the kernel's settings.
+    fn processes(&mut self) {
+        let name = &self.context.runtime.descriptor.name;
+        let by = match &self.context.fence.calls {
+            Abilities::Available(layer) if self.fenced() => format!("{name}, {layer}"),
+            _ => name.clone(),
+        };
+        self.row("no other processes", by);
     }
 
     fn javascript(&mut self) {
@@ -537,8 +621,9 @@ impl Planner<'_> {
             (Access::Read, false, Some(layer)) => {
                 format!("{layer}{times} ({name} alone does not)")
             }
-            (Access::Read, false, None) if self.context.accept_writable => {
+            (Access::Read, false, None) if self.context.required == IsolationLevel::None => {
                 writable = true;
+                self.unheld = true;
                 "nobody: writable, as you accepted".to_owned()
             }
             (Access::Read, false, None) => {
@@ -580,7 +665,7 @@ impl Planner<'_> {
         if mount.purpose == Purpose::Grant {
             choices.push(format!("grant it for writing: --mount {}:rw", mount.host));
         }
-        choices.push("accept that such mounts can be written: --accept-writable-mounts".into());
+        choices.push("accept that such mounts can be written: --require-isolation none".into());
         let what = match mount.purpose {
             Purpose::Grant => format!("read-only {}", mount.host),
             Purpose::Packages => "packages that programs cannot change".to_owned(),
@@ -737,7 +822,7 @@ impl Planner<'_> {
         match (self.sandbox.network, descriptor.network.host.clone()) {
             (Network::None, _) => {
                 let by = match &self.context.fence.calls {
-                    Abilities::Available(layer) if descriptor.isolation == Isolation::Process => {
+                    Abilities::Available(layer) if self.fenced() => {
                         format!("{name}, {layer}")
                     }
                     _ => name,
@@ -782,7 +867,8 @@ impl Planner<'_> {
             execute: self.context.fence.system.clone(),
             read: paths(&runtime.descriptor.fence.read),
             write: paths(&runtime.descriptor.fence.write),
-            calls: runtime.descriptor.isolation == Isolation::Process,
+            calls: matches!(self.context.fence.calls, Abilities::Available(_)),
+            network: self.sandbox.network == Network::Host,
         };
         out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.path.clone());

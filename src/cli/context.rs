@@ -22,8 +22,11 @@ use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
 use crate::runtime::advisories::{self, Machine};
 use crate::runtime::catalog::{Catalog, default_for};
+use crate::runtime::descriptor::Isolation;
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
-use crate::sandbox::{Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals};
+use crate::sandbox::{
+    IsolationLevel, Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals,
+};
 use crate::store::fetch::Fetcher;
 use crate::store::usage::Use;
 use crate::store::{Kind, Store};
@@ -468,6 +471,36 @@ impl Context {
         .into())
     }
 
+    /// The least isolation that a program runs with on a runtime: what was asked for, or what the
+    /// system allows.
+    ///
+    /// Only an interpreter for Emscripten runs on a runtime that is no sandbox, and the user gets
+    /// one by naming it. A project or a script that names it is not obeyed so far.
+    #[must_use]
+    pub fn required(&self, runtime: &Runtime, platform: Option<Platform>) -> IsolationLevel {
+        let usual = match runtime.descriptor.isolation {
+            Isolation::Process if self.names_process(platform) => IsolationLevel::Process,
+            _ if self.fence.missing().is_none() => IsolationLevel::Strong,
+            _ => IsolationLevel::Runtime,
+        };
+        let setting = &self.config.isolation;
+        match setting.value {
+            None => usual,
+            Some(level) if setting.origin.is_users() => level,
+            // A project may only ask for more.
+            Some(level) => level.max(usual),
+        }
+    }
+
+    /// Whether the user named a runtime that is no sandbox, or an interpreter that needs one.
+    fn names_process(&self, platform: Option<Platform>) -> bool {
+        let (runtime, python) = (&self.config.runtime, &self.config.python);
+        let open = |text: &str| Wanted::parse(text).is_ok_and(|w| w.leaves_platform_open());
+        platform == Some(Platform::Emscripten)
+            || (runtime.origin.is_users() && runtime.value != RuntimeChoice::Auto)
+            || (python.origin.is_users() && python.value.as_deref().is_some_and(|text| !open(text)))
+    }
+
     /// Plans a sandbox on a runtime.
     ///
     /// # Errors
@@ -477,7 +510,7 @@ impl Context {
         sandbox: &Sandbox,
         runtime: &Runtime,
         module: &Module,
-        accept_writable: bool,
+        required: IsolationLevel,
     ) -> Result<Plan, Error> {
         let known = self.descriptors()?;
         plan::plan(
@@ -488,7 +521,7 @@ impl Context {
                 module,
                 own: &self.own,
                 known: &known,
-                accept_writable,
+                required,
             },
         )
         .map_err(|refusals| Error::Refused {
@@ -523,8 +556,20 @@ impl Importer<'_> {
             match found.find(provides).or(first) {
                 Some(runtime) => Ok(runtime),
                 None => {
-                    let name = default_for(platform);
-                    self.context.install(name).map_err(|e| e.to_string())
+                    let of_another = match &self.context.config.runtime.value {
+                        RuntimeChoice::Named(name) => self
+                            .context
+                            .descriptor(name)
+                            .is_ok_and(|descriptor| descriptor.platform != platform),
+                        RuntimeChoice::Auto => false,
+                    };
+                    if of_another {
+                        let name = default_for(platform);
+                        return self.context.install(name).map_err(|e| e.to_string());
+                    }
+                    let candidates = self.context.candidates(platform);
+                    let mut all = candidates.map_err(|e| e.to_string())?;
+                    Ok(all.remove(0))
                 }
             }
         };
@@ -619,7 +664,7 @@ impl Guest for Importer<'_> {
         // program's yet, so a runtime without read-only mounts will do.
         let plan = self
             .context
-            .plan(&sandbox, runtime, &module, true)
+            .plan(&sandbox, runtime, &module, IsolationLevel::None)
             .map_err(|error| error.to_string())?;
         launch::capture(&plan, progress)
     }

@@ -38,7 +38,7 @@ fn requirements(subject: &Subject, common: &Common) -> Result<String, Error> {
     if brief.is_empty() && brief.lock.is_none() {
         return Err(lock::nothing(&context));
     }
-    let interpreter = context.interpreter_for(&brief, None)?;
+    let interpreter = context.interpreter_for(&brief, subject.platform()?)?;
     let found = blueprint::own_lock(&brief)?;
     let here = context.cwd.join("pylock.toml");
     if let Some((path, found)) = &found {

@@ -33,7 +33,7 @@ pub fn execute(
         });
     }
     let (context, brief) = load(subject, common)?;
-    let interpreter = context.interpreter_for(&brief, None)?;
+    let interpreter = context.interpreter_for(&brief, subject.platform()?)?;
     let path = place(&brief, output, &context)?;
     if check {
         return check_lock(&brief, &interpreter, &path);

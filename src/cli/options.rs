@@ -121,6 +121,10 @@ pub struct Subject {
     #[arg(long, value_name = "WHICH")]
     pub python: Option<String>,
 
+    /// What that interpreter was built for: wasi or emscripten
+    #[arg(long, value_name = "NAME")]
+    pub platform: Option<String>,
+
     #[command(flatten)]
     pub packages: PackageOptions,
 }
@@ -205,9 +209,9 @@ pub struct RunOptions {
     #[arg(long, help_heading = "What it may touch")]
     pub no_tmp: bool,
 
-    /// Accept that read-only mounts can be written, where neither runtime nor fence prevents it
-    #[arg(long, help_heading = "What it may touch")]
-    pub accept_writable_mounts: bool,
+    /// Run only with this isolation or more: strong, runtime, process, none (`pyw help isolation`)
+    #[arg(long, value_name = "LEVEL", help_heading = "What it may touch")]
+    pub require_isolation: Option<String>,
 
     /// Most linear memory it may use, such as 256M
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
@@ -260,8 +264,22 @@ impl RunOptions {
     /// # Errors
     /// It is no platform.
     pub fn platform(&self) -> Result<Option<Platform>, Error> {
-        let parsed = self.platform.as_deref().map(str::parse).transpose();
-        parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+        platform(self.platform.as_deref())
+    }
+}
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Error> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+}
+
+impl Subject {
+    /// What `--platform` says.
+    ///
+    /// # Errors
+    /// It is no platform.
+    pub fn platform(&self) -> Result<Option<Platform>, Error> {
+        platform(self.platform.as_deref())
     }
 }
 
@@ -361,7 +379,7 @@ pub enum Command {
         #[arg(long, conflicts_with = "list")]
         forget: bool,
     },
-    /// Explain a topic: run, exit-codes, config
+    /// Explain a topic: run, isolation, exit-codes, config
     Help {
         /// The topic
         topic: Option<String>,

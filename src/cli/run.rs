@@ -13,13 +13,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
-use crate::launch;
+use crate::launch::{self, LaunchError};
 use crate::package::environment::Environment;
 use crate::plan::Plan;
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_duration, parse_size};
-use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env};
+use crate::sandbox::{
+    EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
+};
 use crate::store::{Kind, Store, StoreError};
 use crate::ui::{dry_run, progress};
 
@@ -63,18 +65,24 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     progress::verbose(&format!(
-        "using {} ({}, from {}) and CPython {} ({})",
+        "using {} ({}, from {}) and CPython {} ({}), isolation {}: {}",
         runtime.label(),
         runtime.executable,
         runtime.found,
         interpreter.info.version,
         interpreter.key,
+        plan.isolation,
+        plan.isolation.meaning(),
     ));
     warm(&context, &runtime, &interpreter)?;
     // Nothing of the store that the program needs is pruned while it runs.
     let held = context
         .store
         .hold_all(needs.iter().map(Utf8PathBuf::as_path))?;
+    launch::process::close_on_exec().map_err(|source| LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    })?;
     held.iter().for_each(crate::store::usage::Use::pass_on);
     drop(provided);
     let outcome = launch::run(&plan)?;
@@ -112,7 +120,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
         javascript: false,
         scratch: None,
     };
-    let plan = context.plan(&sandbox, runtime, &module, false)?;
+    let plan = context.plan(&sandbox, runtime, &module, IsolationLevel::None)?;
     // A failure will be met again, and told, when the program itself is run.
     if launch::capture(&plan, &|| {}).is_ok() {
         let _ = std::fs::write(&mark, b"");
@@ -144,7 +152,7 @@ fn choose(
     environment: Option<&Environment>,
     options: &RunOptions,
 ) -> Result<(Runtime, Plan, Vec<Utf8PathBuf>), Error> {
-    let accept_writable = options.accept_writable_mounts;
+    let platform = options.platform()?;
     let scratch = match options.dry_run {
         true => launch::scratch::choose_apart(),
         false => launch::scratch::choose(),
@@ -157,7 +165,8 @@ fn choose(
     for runtime in context.candidates(interpreter.info.system())? {
         let module =
             interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
-        match context.plan(&sandbox, &runtime, &module, accept_writable) {
+        let required = context.required(&runtime, platform);
+        match context.plan(&sandbox, &runtime, &module, required) {
             Ok(plan) => {
                 let mut needs = vec![
                     plan.program.clone(),
@@ -227,6 +236,8 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let memory = options.memory.as_deref().map(parse_size).transpose();
     let stack = options.stack.as_deref().map(parse_size).transpose();
     let timeout = options.timeout.as_deref().map(parse_duration).transpose();
+    let isolation = options.require_isolation.as_deref();
+    let isolation = isolation.map(str::parse::<IsolationLevel>).transpose();
     let network = match options.network.as_deref() {
         None => None,
         Some("none") => Some(Network::None),
@@ -260,6 +271,7 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         memory: memory.map_err(wrong("--memory"))?,
         stack: stack.map_err(wrong("--stack"))?,
         timeout: timeout.map_err(wrong("--timeout"))?,
+        isolation: isolation.map_err(wrong("--require-isolation"))?,
         cwd: options.cwd.clone(),
         mounts: mounts.collect::<Result<_, _>>().map_err(wrong("--mount"))?,
         env_files,

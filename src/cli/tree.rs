@@ -24,7 +24,7 @@ pub fn execute(subject: &Subject, format: Format, common: &Common) -> Result<Exi
             see: "pyw help tree".into(),
         });
     }
-    let interpreter = context.interpreter_for(&brief, None)?;
+    let interpreter = context.interpreter_for(&brief, subject.platform()?)?;
     let index = packages::index(&context, &brief)?;
     let preferences = blueprint::own_lock(&brief)?.map(|(_, lock)| versions_of(&lock));
     let (resolution, _) =

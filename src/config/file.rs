@@ -18,8 +18,8 @@ use crate::sandbox::limits::{parse_duration, parse_size};
 use crate::sandbox::{EnvSpec, MountSpec, Network};
 
 /// Keys that a project file may have.
-const PROJECT_KEYS: &str =
-    "`runtime`, `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`";
+const PROJECT_KEYS: &str = "`runtime`, `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, \
+     `isolation`";
 /// Keys by which a project's file asks, and the user's grants.
 const ASKED_KEYS: &str = "`mounts`, `env`";
 /// Keys that only the user's file may have.
@@ -41,6 +41,7 @@ struct File {
     memory: Option<Text>,
     stack: Option<Text>,
     timeout: Option<Text>,
+    isolation: Option<Text>,
     cwd: Option<Text>,
     mounts: Option<List>,
     env: Option<List>,
@@ -114,6 +115,7 @@ impl Source<'_> {
             memory: self.setting(file.memory, |t| parse_size(&t))?,
             stack: self.setting(file.stack, |t| parse_size(&t))?,
             timeout: self.setting(file.timeout, |t| parse_duration(&t))?,
+            isolation: self.setting(file.isolation, |t| t.parse())?,
             cwd: self.setting(file.cwd, |t| {
                 resolve_cwd(self.base(), self.expand_home(&t)?.as_str())
             })?,

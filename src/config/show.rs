@@ -62,6 +62,9 @@ pub fn show_rows(config: &Config) -> Vec<Row> {
         row("timeout", &config.timeout, |timeout| {
             timeout.map(format_duration)
         }),
+        row("isolation", &config.isolation, |level| {
+            level.map(|level| level.to_string())
+        }),
         row("cwd", &config.cwd, Clone::clone),
     ];
     rows.extend(items("mounts", &config.mounts));

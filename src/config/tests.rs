@@ -229,13 +229,14 @@ fn later_sources_win_and_lists_add_up() {
 
 #[test]
 fn projects_narrow_and_never_loosen() {
-    let tight = "memory = '1M'\nstack = '1M'\ntimeout = '1s'\nnetwork = 'none'\noffline = true";
-    let loose = "memory = '2M'\nstack = '2M'\ntimeout = '2s'\nnetwork = 'host'\noffline = false";
+    let tight = "memory = '1M'\nstack = '1M'\ntimeout = '1s'\nisolation = 'strong'\nnetwork = 'none'\noffline = true";
+    let loose = "memory = '2M'\nstack = '2M'\ntimeout = '2s'\nisolation = 'runtime'\nnetwork = 'host'\noffline = false";
     let limits = |config: &Config| {
         (
             config.memory.value,
             config.stack.value,
             config.timeout.value,
+            config.isolation.value,
             config.network.value,
             config.offline.value,
         )
@@ -244,6 +245,7 @@ fn projects_narrow_and_never_loosen() {
         Some(1 << 20),
         Some(1 << 20),
         Some(Duration::from_secs(1)),
+        Some(IsolationLevel::Strong),
         Network::None,
         true,
     );
@@ -256,7 +258,7 @@ fn projects_narrow_and_never_loosen() {
         assert!(from_project(&config.network.origin));
         assert!(from_project(&config.offline.origin));
     }
-    let wide = "memory = '3M'\nstack = '3M'\ntimeout = '3s'\nnetwork = 'none'\noffline = true";
+    let wide = "memory = '3M'\nstack = '3M'\ntimeout = '3s'\nisolation = 'none'\nnetwork = 'none'\noffline = true";
     let config = Machine::new().user(tight).project(wide).ok();
     assert_eq!(limits(&config), expected);
     assert!(!from_project(&config.memory.origin));
@@ -416,7 +418,7 @@ fn mistakes_in_the_users_file() {
         (
             "# mine\nmemry = '1G'\n",
             "2:1: unknown key `memry`; the keys are `runtime`, `runtimes`, `python`, `offline`, \
-             `network`, `memory`, `stack`, `timeout`, `mounts`, `env`, `store`, `cwd`, `paths`\n  \
+             `network`, `memory`, `stack`, `timeout`, `isolation`, `mounts`, `env`, `store`, `cwd`, `paths`\n  \
              |\n\
              2 | memry = '1G'\n  \
              | ^^^^^",
@@ -573,7 +575,7 @@ fn mistakes_in_a_projects_file() {
     assert_eq!(
         machine.error(),
         "~~/home/project/pyproject.toml:3:1: unknown key `timeouts`; the keys are `runtime`, \
-         `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, `mounts`, \
+         `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, `isolation`, `mounts`, \
          `env`\n  \
          |\n\
          3 | timeouts = 3\n  \

@@ -16,6 +16,7 @@ mod commands;
 mod config;
 mod doctor;
 mod dry_run;
+mod fence;
 mod input;
 mod interpreters;
 mod modules;

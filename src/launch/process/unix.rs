@@ -146,6 +146,10 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
         reason,
     })?;
     let mut fenced = fenced;
+    close_on_exec().map_err(|source| LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    })?;
     let stack = plan.process_stack;
     // SAFETY: between fork and exec only system calls are made, on values prepared before; pyw
     // has no other thread at this point whose lock the child could miss.
@@ -164,6 +168,39 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
         program: plan.program.clone(),
         source,
     })
+}
+
+/// Keeps what pyw inherited besides the three standard streams, and opened itself, from every
+/// program that it starts or becomes. What a program is to have is passed on afterwards.
+pub fn close_on_exec() -> std::io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: a plain call with numbers; nothing is closed before an exec.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_close_range,
+                FIRST,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            )
+        };
+        if done == 0 {
+            return Ok(());
+        }
+    }
+    // Linux before 5.11, and other systems.
+    for entry in std::fs::read_dir("/dev/fd")?.flatten() {
+        let number = entry.file_name().to_string_lossy().parse::<libc::c_int>();
+        if let Ok(number) = number
+            && number.unsigned_abs() >= FIRST
+        {
+            // SAFETY: a plain call with numbers; one that is not open any more is an error that
+            // changes nothing.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
 }
 
 /// Makes room for the stack that the runtime was told to use. The kernel lays a program out by the

@@ -24,6 +24,10 @@ attempt("list", lambda: fs.readdirSync("/etc"))
 names = {-1: "EPERM", 0: "worked"}
 tcp = js.Reflect.construct(process.binding("tcp_wrap").TCP, js.Array.of(0))
 print("socket", names[tcp.bind("127.0.0.1", 0)])
-print("spawn", process.getBuiltinModule("child_process").spawnSync(process.execPath).error.code)
+spawn = process.getBuiltinModule("child_process").spawnSync
+print("spawn", spawn(process.execPath).error.code)
+# Without pipes, for which it would need sockets.
+alone = spawn(process.execPath, js.Array.of("-e", "0"), js.JSON.parse('{"stdio": "ignore"}'))
+print("spawn alone", alone.error.code)
 attempt("signal", lambda: process.kill(process.ppid, 0))
 print(*sorted(js.Object.keys(process.env)))
