@@ -82,7 +82,7 @@ update_lists() {
 # fetch_source PACKAGE FILE: the file that sources.sha256 pins.
 fetch_source() {
     local package=$1 file=$2
-    if ! (cd "$work/sources" && grep " $file\$" "$here/sources.sha256" | sha256sum --quiet -c - 2>/dev/null); then
+    if ! (cd "$work/sources" && grep " $file\$" "$here/sources.sha256" | sha256sum --quiet -c - >/dev/null 2>&1); then
         update_lists
         say "fetching $file"
         local upstream=${file#*_}
@@ -90,8 +90,9 @@ fetch_source() {
         local found
         found=$(apt-cache showsrc "$package" | sed -n 's/^Version: //p' | while read -r candidate; do
             local bare=${candidate#*:}
-            [[ ${bare%-*} == "$upstream" ]] && echo "$candidate"
-        done | head -1)
+            [[ ${bare%-*} != "$upstream" ]] || echo "$candidate"
+        done)
+        found=${found%%$'\n'*}
         [[ $found ]] || { say "Debian has no $package $upstream"; exit 1; }
         (cd "$work/sources" && apt-get -qq source --download-only "$package=$found" >&2)
         (cd "$work/sources" && grep " $file\$" "$here/sources.sha256" | sha256sum --quiet -c - >&2)
