@@ -126,6 +126,9 @@ pub struct Confinement {
     pub calls: bool,
     /// But for the network, which is granted.
     pub network: bool,
+    /// So do those that change modes, owners, times and attributes of files.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub metadata: bool,
 }
 
 /// Why pyw stays as the parent instead of becoming the runtime.
@@ -869,6 +872,7 @@ impl Planner<'_> {
             write: paths(&runtime.descriptor.fence.write),
             calls: matches!(self.context.fence.calls, Abilities::Available(_)),
             network: self.sandbox.network == Network::Host,
+            metadata: self.sandbox.javascript,
         };
         out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.path.clone());

@@ -2,6 +2,7 @@
 //! they are put together, one file a command.
 
 pub mod cache;
+pub mod check;
 pub mod config;
 pub mod context;
 pub mod doctor;

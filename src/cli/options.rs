@@ -317,7 +317,7 @@ pub struct Common {
 /// A management command. A script that bears such a name is run as `./NAME`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// List, find, install and remove runtimes
+    /// List, find, check, install and remove runtimes
     #[command(subcommand)]
     Runtime(RuntimeCommand),
     /// List, install, remove, inspect, pack and verify interpreters
@@ -398,6 +398,13 @@ pub enum RuntimeCommand {
     Which {
         /// wasmtime, wasmedge, wasmer, or one of your own
         name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Try on this machine what a runtime's descriptor claims, by probes and by attacks
+    Check {
+        /// Their names; all that are found if none is given
+        names: Vec<String>,
         #[command(flatten)]
         output: Output,
     },

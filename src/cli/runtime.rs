@@ -1,4 +1,4 @@
-//! `pyw runtime list|which|install|remove`.
+//! `pyw runtime list|which|install|remove`; `check` is in [`super::check`].
 
 use std::process::ExitCode;
 
@@ -19,12 +19,16 @@ use crate::ui::table;
 /// # Errors
 /// As the parts say.
 pub fn execute(command: RuntimeCommand, common: &Common) -> Result<ExitCode, Error> {
+    if let RuntimeCommand::Check { names, output } = &command {
+        return super::check::execute(names, output.format, common);
+    }
     let offline = common.offline.then_some(true);
     let context = Context::load(Partial {
         offline,
         ..Partial::default()
     })?;
     match command {
+        RuntimeCommand::Check { .. } => {}
         RuntimeCommand::List { output } => list(&context, output.format)?,
         RuntimeCommand::Which { name, output } => which(&context, &name, output.format)?,
         RuntimeCommand::Install { name } => {

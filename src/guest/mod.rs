@@ -5,3 +5,6 @@ pub const START: &str = include_str!("start.py");
 
 /// What importing an interpreter runs inside it.
 pub const IMPORT: &str = include_str!("import.py");
+
+/// What `pyw runtime check` runs to see what a program meets on a runtime.
+pub const OBSERVE: &str = include_str!("probes/observe.py");

@@ -51,6 +51,19 @@ pub enum RuntimeError {
         advisories: Vec<&'static Advisory>,
     },
 
+    #[error("{name} could not be checked: {reason}")]
+    Unchecked {
+        /// With its version.
+        name: String,
+        reason: String,
+    },
+
+    #[error("what is claimed is not so: {}", claims.join("; "))]
+    Refuted {
+        /// The runtime, what was claimed of it, and what was seen.
+        claims: Vec<String>,
+    },
+
     #[error("`{path}` did not answer `{args}` within {seconds} seconds")]
     ProbeHung {
         path: Utf8PathBuf,
@@ -113,6 +126,8 @@ impl RuntimeError {
             | Self::TooOld { .. }
             | Self::ProbeHung { .. }
             | Self::ProbeFailed { .. }
+            | Self::Unchecked { .. }
+            | Self::Refuted { .. }
             | Self::ProbeOther { .. } => Code::Runtime,
             Self::Vulnerable { .. } => Code::Refused,
             Self::Read { .. } => Code::Storage,
@@ -154,6 +169,11 @@ impl RuntimeError {
             Self::TooOld { .. } => "update it, or choose another with --runtime".into(),
             Self::ProbeHung { .. } | Self::ProbeFailed { .. } | Self::ProbeOther { .. } => {
                 "choose another with --runtime, or name a working one by PYW_RUNTIME_<NAME>".into()
+            }
+            Self::Refuted { .. } => {
+                "do not use the runtime with this descriptor; runtimes/README.md of pyw's sources \
+                 says what each key promises"
+                    .into()
             }
             Self::Descriptor { .. } => {
                 "the grammar is in runtimes/README.md of pyw's sources".into()

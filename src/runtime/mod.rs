@@ -3,6 +3,7 @@
 
 pub mod advisories;
 pub mod catalog;
+pub mod check;
 pub mod descriptor;
 pub mod error;
 pub mod install;

@@ -14,7 +14,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
-use super::calls;
+use super::{calls, metadata};
 use crate::plan::{Abilities, Confinement, Fence};
 
 /// The rights that are handled: all of the file system as of Linux 6.2, where truncation, without
@@ -80,6 +80,7 @@ fn ruleset(network: bool) -> Result<RulesetCreated, String> {
 pub struct Prepared {
     rules: RulesetCreated,
     calls: Option<calls::Filter>,
+    metadata: Option<metadata::Filter>,
 }
 
 impl Prepared {
@@ -109,7 +110,15 @@ impl Prepared {
             .calls
             .then(|| calls::Filter::new(confinement.network))
             .transpose()?;
-        Ok(Self { rules, calls })
+        let metadata = confinement
+            .metadata
+            .then(metadata::Filter::new)
+            .transpose()?;
+        Ok(Self {
+            rules,
+            calls,
+            metadata,
+        })
     }
 
     /// Confines the calling process, for good, and all that it starts.
@@ -122,6 +131,7 @@ impl Prepared {
             RulesetStatus::FullyEnforced => {}
             other => return Err(format!("Landlock is {other:?}, not fully enforced")),
         }
+        self.metadata.map_or(Ok(()), |filter| filter.enforce())?;
         self.calls.map_or(Ok(()), |filter| filter.enforce())
     }
 }

@@ -9,6 +9,8 @@ mod calls;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+mod metadata;
+#[cfg(target_os = "linux")]
 pub use linux::{Prepared, abilities};
 
 #[cfg(not(target_os = "linux"))]

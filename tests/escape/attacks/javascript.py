@@ -1,0 +1,327 @@
+"""Reaching JavaScript in node, and through it the host. The module is wasm; this is not."""
+
+from kit import JS, UNFENCED, WON, attack
+
+NODE = "node"
+
+
+def through(process, p):
+    """What an attacker does who has got hold of `process`."""
+    module = process.mainModule or process
+    try:
+        fs = process.getBuiltinModule("node:fs")
+    except Exception:
+        fs = module.require("fs")
+    return fs.readFileSync(p.secret, "utf8")
+
+
+def is_process(process):
+    return WON if process is not None and str(process.pid).isdigit() else "no process"
+
+
+@attack("javascript/import-js", JS, NODE)
+def _(p):
+    import js
+
+    return is_process(js.process)
+
+
+@attack("javascript/import-js-again", JS, NODE)
+def _(p):
+    import importlib
+    import sys
+
+    sys.modules.pop("js", None)
+    return is_process(importlib.import_module("js").process)
+
+
+@attack("javascript/global-this", JS, NODE)
+def _(p):
+    import js
+
+    return is_process(js.globalThis.process)
+
+
+@attack("javascript/run-js", JS, NODE)
+def _(p):
+    from pyodide.code import run_js
+
+    return is_process(run_js("process"))
+
+
+@attack("javascript/indirect-eval", JS, NODE)
+def _(p):
+    import js
+
+    return is_process(js.eval("process"))
+
+
+@attack("javascript/constructor-of-the-module", JS, NODE)
+def _(p):
+    import pyodide_js
+
+    return is_process(pyodide_js.constructor.constructor("return process")())
+
+
+@attack("javascript/constructor-of-js", JS, NODE)
+def _(p):
+    import js
+
+    return is_process(js.Object.constructor("return process")())
+
+
+@attack("javascript/constructor-of-a-proxy", JS, NODE)
+def _(p):
+    from pyodide.ffi import to_js
+
+    return is_process(to_js([1]).constructor.constructor("return process")())
+
+
+@attack("javascript/constructor-of-a-function", JS, NODE)
+def _(p):
+    from pyodide.ffi import create_proxy, to_js
+
+    function = to_js({"f": create_proxy(lambda: 1)}).constructor
+    return is_process(function.constructor("return process")())
+
+
+@attack("javascript/constructor-of-an-error", JS, NODE)
+def _(p):
+    from pyodide.ffi import JsException, to_js
+
+    try:
+        to_js([1]).at(to_js([1]).nowhere())
+    except AttributeError:
+        pass
+    error = JsException("x")
+    return is_process(error.js_error.constructor.constructor("return process")())
+
+
+@attack("javascript/mounting-the-host", JS, NODE)
+def _(p):
+    import os
+
+    import pyodide_js
+
+    pyodide_js.mountNodeFS("/host", p.outside)
+    with open("/host/secret.txt") as file:
+        return file.read()
+
+
+@attack("javascript/the-file-system-object", JS, NODE)
+def _(p):
+    import pyodide_js
+
+    pyodide_js.FS.mkdir("/host2")
+    pyodide_js.FS.mount(pyodide_js.FS.filesystems.NODEFS, {"root": p.outside}, "/host2")
+    with open("/host2/secret.txt") as file:
+        return file.read()
+
+
+@attack("javascript/files", JS, NODE)
+def _(p):
+    import js
+
+    return through(js.process, p)
+
+
+@attack("javascript/private-module", JS, NODE)
+def _(p):
+    import _pyodide_core
+
+    found = [name for name in dir(_pyodide_core) if "Js" in name]
+    import js
+
+    return WON if found and js.process else "no"
+
+
+@attack("javascript/objects-in-memory", JS, NODE)
+def _(p):
+    import gc
+    import sys
+
+    for module in list(sys.modules.values()):
+        for name in dir(module):
+            try:
+                value = getattr(module, name)
+                if type(value).__name__ == "JsProxy" and hasattr(value, "process"):
+                    return is_process(value.process)
+            except Exception:
+                pass
+    for thing in gc.get_objects():
+        if type(thing).__name__ == "JsProxy":
+            return is_process(thing.constructor.constructor("return process")())
+    import js
+
+    return is_process(js.process)
+
+
+@attack("javascript/fetch", JS, NODE)
+def _(p):
+    import js
+
+    return WON if js.fetch else "none"
+
+
+@attack("javascript/environment", JS, NODE)
+def _(p):
+    import js
+
+    # That there is one is what --js grants; that it holds nothing of the caller's is checked apart.
+    return WON if js.process.env is not None else "none"
+
+
+@attack("javascript/child-process", JS, NODE)
+def _(p):
+    import js
+
+    return WON if js.process.getBuiltinModule("node:child_process") else "none"
+
+
+@attack("javascript/web-assembly", JS, NODE)
+def _(p):
+    import js
+
+    return WON if js.WebAssembly.Module else "none"
+
+
+# What follows is run with --js: the program has node's whole process in its hands, and only the fence
+# stands between it and the host. The control is node with --js and no fence.
+
+
+def builtin(name):
+    import js
+
+    return js.process.getBuiltinModule("node:" + name)
+
+
+def sync(name, *args):
+    """A call of node's `child_process` or `fs` whose answer is text."""
+    return str(getattr(builtin(name[0]), name[1])(*args))
+
+
+@attack("powers/read", UNFENCED, NODE)
+def _(p):
+    return sync(("fs", "readFileSync"), p.secret, "utf8")
+
+
+@attack("powers/list", UNFENCED, NODE)
+def _(p):
+    return list(builtin("fs").readdirSync(p.outside))
+
+
+@attack("powers/read-by-link", UNFENCED, NODE)
+def _(p):
+    return sync(("fs", "readFileSync"), p.rw + "/link", "utf8")
+
+
+@attack("powers/read-by-proc", UNFENCED, NODE)
+def _(p):
+    return sync(("fs", "readFileSync"), "/proc/self/root" + p.secret, "utf8")
+
+
+@attack("powers/write", UNFENCED, NODE)
+def _(p):
+    builtin("fs").writeFileSync(p.secret, "overwritten")
+
+
+@attack("powers/write-read-only", UNFENCED, NODE)
+def _(p):
+    builtin("fs").writeFileSync(p.ro + "/file.txt", "overwritten")
+
+
+@attack("powers/truncate-read-only", UNFENCED, NODE)
+def _(p):
+    builtin("fs").truncateSync(p.ro + "/file.txt")
+
+
+@attack("powers/rename-read-only", UNFENCED, NODE)
+def _(p):
+    builtin("fs").renameSync(p.ro + "/file.txt", p.ro + "/renamed.txt")
+
+
+@attack("powers/unlink-read-only", UNFENCED, NODE)
+def _(p):
+    builtin("fs").unlinkSync(p.ro + "/file.txt")
+
+
+@attack("powers/mkdir-outside", UNFENCED, NODE)
+def _(p):
+    builtin("fs").mkdirSync(p.outside + "/new")
+
+
+@attack("powers/hard-link", UNFENCED, NODE)
+def _(p):
+    builtin("fs").linkSync(p.secret, p.rw + "/hard")
+    return sync(("fs", "readFileSync"), p.rw + "/hard", "utf8")
+
+
+@attack("powers/mode-read-only", UNFENCED, NODE)
+def _(p):
+    builtin("fs").chmodSync(p.ro + "/file.txt", 0o777)
+
+
+@attack("powers/times-read-only", UNFENCED, NODE)
+def _(p):
+    builtin("fs").utimesSync(p.ro + "/file.txt", 1, 1)
+
+
+@attack("powers/mode-outside", UNFENCED, NODE)
+def _(p):
+    builtin("fs").chmodSync(p.secret, 0o777)
+
+
+@attack("powers/times-outside", UNFENCED, NODE)
+def _(p):
+    builtin("fs").utimesSync(p.secret, 1, 1)
+
+
+@attack("powers/kill", UNFENCED, NODE)
+def _(p):
+    import js
+
+    js.process.kill(p.victims["powers-kill"], "SIGKILL")
+
+
+@attack("powers/stop", UNFENCED, NODE)
+def _(p):
+    import js
+
+    js.process.kill(p.victims["powers-stop"], "SIGSTOP")
+
+
+@attack("powers/program", UNFENCED, NODE)
+def _(p):
+    from pyodide.ffi import to_js
+
+    return builtin("child_process").execFileSync("/bin/cat", to_js([p.secret])).toString()
+
+
+@attack("powers/environment-of-the-victim", UNFENCED, NODE)
+def _(p):
+    return sync(("fs", "readFileSync"), f"/proc/{p.victim}/environ", "utf8")
+
+
+@attack("powers/handles", UNFENCED, NODE)
+def _(p):
+    import js
+
+    got = []
+    for fd in range(3, 200):
+        try:
+            buffer = js.Buffer.alloc(200)
+            builtin("fs").readSync(fd, buffer, 0, 200, 0)
+            got.append(buffer.toString())
+        except Exception:
+            pass
+    return got
+
+
+@attack("powers/store", UNFENCED, NODE)
+def _(p):
+    return builtin("fs").readdirSync(p.store).length and WON
+
+
+@attack("powers/home", UNFENCED, NODE)
+def _(p):
+    return sync(("fs", "readFileSync"), p.home + "/.ssh/id_ed25519", "utf8")
