@@ -9,13 +9,14 @@
 //! * The **project's file** is `pyw.toml`, or else a `pyproject.toml` with a `[tool.pyw]`, in the
 //!   nearest directory from the working directory upwards that has one. The search ends before the
 //!   home directory and the root, which are no projects. It comes with code that nobody has read,
-//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`, `isolation`,
+//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`, `cpu-time`,
+//!   `output-size`, `open-files`, `isolation`,
 //!   `network = "none"`, `offline = true`), set variables, and ask ([`asks`]) for what only the user
 //!   can grant. Narrowing never loosens: the smaller of the user file's limit and the project's counts.
 //! * The **script's header** may say in its `[tool.pyw]` what a project's file may.
 //! * The **environment**: `PYW_RUNTIME`, `PYW_RUNTIMES` (separated by commas), `PYW_PYTHON`,
 //!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`,
-//!   `PYW_ISOLATION`. An empty one is as if unset, unknown ones are left alone.
+//!   `PYW_CPU_TIME`, `PYW_OUTPUT_SIZE`, `PYW_OPEN_FILES`, `PYW_ISOLATION`. An empty one is as if unset, unknown ones are left alone.
 //! * The **command line** is handed in as a [`Partial`].
 //!
 //! A later source replaces an earlier one, but `mounts` and `env` add up, the command line last.
@@ -35,7 +36,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::Code;
-use crate::sandbox::limits::{parse_duration, parse_size};
+use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
 use crate::sandbox::mount::{guest_path_of, normalize_guest};
 use crate::sandbox::{EnvSpec, IsolationLevel, MountSpec, Network};
 use asks::Asks;
@@ -241,6 +242,12 @@ pub struct Partial {
     pub stack: Option<u64>,
     /// `--timeout`, by [`parse_duration`].
     pub timeout: Option<Duration>,
+    /// `--cpu-time`, by [`parse_duration`].
+    pub cpu_time: Option<Duration>,
+    /// `--output-size`, by [`parse_size`].
+    pub output_size: Option<u64>,
+    /// `--open-files`, by [`parse_count`].
+    pub open_files: Option<u64>,
     /// `--require-isolation`.
     pub isolation: Option<IsolationLevel>,
     /// `--cwd`: a guest path, or a host path that does not begin with `/`.
@@ -323,6 +330,12 @@ pub struct Config {
     pub stack: Setting<Option<u64>>,
     /// Wall time.
     pub timeout: Setting<Option<Duration>>,
+    /// Processor time.
+    pub cpu_time: Setting<Option<Duration>>,
+    /// Output in bytes.
+    pub output_size: Setting<Option<u64>>,
+    /// Open files.
+    pub open_files: Setting<Option<u64>>,
     /// The least isolation to run with; `None` means what the system allows.
     pub isolation: Setting<Option<IsolationLevel>>,
     /// The guest's working directory, a normalised guest path; `None` means the caller's.
@@ -484,6 +497,9 @@ struct Layer {
     memory: Option<Setting<u64>>,
     stack: Option<Setting<u64>>,
     timeout: Option<Setting<Duration>>,
+    cpu_time: Option<Setting<Duration>>,
+    output_size: Option<Setting<u64>>,
+    open_files: Option<Setting<u64>>,
     isolation: Option<Setting<IsolationLevel>>,
     cwd: Option<Setting<String>>,
     mounts: Vec<Setting<MountSpec>>,
@@ -527,6 +543,9 @@ impl Layer {
             memory: read(inputs, "PYW_MEMORY", parse_size)?,
             stack: read(inputs, "PYW_STACK", parse_size)?,
             timeout: read(inputs, "PYW_TIMEOUT", parse_duration)?,
+            cpu_time: read(inputs, "PYW_CPU_TIME", parse_duration)?,
+            output_size: read(inputs, "PYW_OUTPUT_SIZE", parse_size)?,
+            open_files: read(inputs, "PYW_OPEN_FILES", parse_count)?,
             isolation: read(inputs, "PYW_ISOLATION", str::parse)?,
             ..Layer::default()
         })
@@ -573,6 +592,9 @@ impl Layer {
             memory: from("--memory", cli.memory),
             stack: from("--stack", cli.stack),
             timeout: from("--timeout", cli.timeout),
+            cpu_time: from("--cpu-time", cli.cpu_time),
+            output_size: from("--output-size", cli.output_size),
+            open_files: from("--open-files", cli.open_files),
             isolation: from("--require-isolation", cli.isolation),
             cwd: from("--cwd", cwd),
             mounts: mounts.collect(),
@@ -605,6 +627,9 @@ impl Layer {
             memory: self.memory.or(lower.memory),
             stack: self.stack.or(lower.stack),
             timeout: self.timeout.or(lower.timeout),
+            cpu_time: self.cpu_time.or(lower.cpu_time),
+            output_size: self.output_size.or(lower.output_size),
+            open_files: self.open_files.or(lower.open_files),
             isolation: self.isolation.or(lower.isolation),
             cwd: self.cwd.or(lower.cwd),
             mounts,
@@ -628,6 +653,11 @@ impl Layer {
         keep_tighter(&mut self.memory, user.memory.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.stack, user.stack.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.timeout, user.timeout.as_ref(), |a, b| a < b);
+        keep_tighter(&mut self.cpu_time, user.cpu_time.as_ref(), |a, b| a < b);
+        keep_tighter(&mut self.output_size, user.output_size.as_ref(), |a, b| {
+            a < b
+        });
+        keep_tighter(&mut self.open_files, user.open_files.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.isolation, user.isolation.as_ref(), |a, b| a > b);
         keep_tighter(&mut self.network, user.network.as_ref(), |_, theirs| {
             *theirs == Network::Host
@@ -662,6 +692,9 @@ impl Layer {
             memory: or_none(self.memory),
             stack: or_none(self.stack),
             timeout: or_none(self.timeout),
+            cpu_time: or_none(self.cpu_time),
+            output_size: or_none(self.output_size),
+            open_files: or_none(self.open_files),
             isolation: or_none(self.isolation),
             cwd: or_none(self.cwd),
             mounts: self.mounts,

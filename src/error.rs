@@ -34,6 +34,10 @@ pub enum Code {
     Crashed = 118,
     /// The script or project asks for more than it was granted.
     NotTrusted = 119,
+    /// The program used up the processor time it was given.
+    CpuTime = 120,
+    /// The program wrote more than it may.
+    OutputSize = 121,
     /// The program used up the time it was given.
     TimedOut = 124,
 }
@@ -76,6 +80,14 @@ impl Code {
         (
             Code::NotTrusted,
             "the script or project asks for more than it was granted",
+        ),
+        (
+            Code::CpuTime,
+            "the program used up its processor time (--cpu-time)",
+        ),
+        (
+            Code::OutputSize,
+            "the program wrote more than it may (--output-size)",
         ),
         (Code::TimedOut, "the program used up its time (--timeout)"),
     ];

@@ -18,7 +18,7 @@ use crate::interpreter::{Module, Platform};
 use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
-use crate::sandbox::limits::{format_duration, format_size};
+use crate::sandbox::limits::{FEWEST_OPEN_FILES, format_duration, format_size};
 use crate::sandbox::{Access, IsolationLevel, Mount, Network, Purpose, Sandbox, Scratch};
 
 /// Tells the bootstrap in the guest what it needs; it removes the variable before any program
@@ -138,6 +138,10 @@ pub struct Watch {
     pub exit_code: Option<Utf8PathBuf>,
     #[serde(serialize_with = "seconds")]
     pub timeout: Option<Duration>,
+    #[serde(serialize_with = "seconds")]
+    pub cpu_time: Option<Duration>,
+    /// Of standard output and standard error together, in bytes. They are pipes then.
+    pub output_size: Option<u64>,
 }
 
 fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
@@ -160,6 +164,9 @@ pub struct Plan {
     /// The limit on the stack of the runtime's process, in bytes, where it needs more than usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process_stack: Option<u64>,
+    /// The limit on its descriptors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
     pub fence: Option<Confinement>,
     pub scratch: Option<Scratch>,
     pub watch: Watch,
@@ -253,6 +260,7 @@ impl Planner<'_> {
         }
         args.extend(self.env());
         args.extend(self.limits());
+        self.own_limits();
         args.extend(self.network());
         self.processes();
         self.check_imports();
@@ -315,6 +323,8 @@ impl Planner<'_> {
                 .as_ref()
                 .map(|mount| mount.host.join(EXIT_CODE_FILE)),
             timeout: self.sandbox.limits.timeout,
+            cpu_time: self.sandbox.limits.cpu_time,
+            output_size: self.sandbox.limits.output_size,
         };
         let mut fence = fenced.then(|| self.confinement(&mounts));
         if let (Some(fence), Some((file, _))) = (&mut fence, &told) {
@@ -334,6 +344,7 @@ impl Planner<'_> {
                 .map(|(name, value)| (name.clone(), value.fill(&cache)))
                 .collect(),
             process_stack: descriptor.limits.process_stack,
+            open_files: self.sandbox.limits.open_files,
             fence,
             scratch,
             watch,
@@ -817,6 +828,46 @@ impl Planner<'_> {
             );
         }
         args
+    }
+
+    /// Limits that pyw holds itself, on each runtime alike.
+    fn own_limits(&mut self) {
+        let limits = self.sandbox.limits;
+        let cpu = limits
+            .cpu_time
+            .map(|limit| format!("at most {} of processor time", format_duration(limit)));
+        let output = limits
+            .output_size
+            .map(|limit| format!("at most {} of output", format_size(limit)));
+        let files = limits
+            .open_files
+            .map(|limit| format!("at most {limit} open files, the runtime's own among them"));
+        for (shown, flag, by) in [
+            (cpu, "--cpu-time", "pyw (kills it)"),
+            (
+                output,
+                "--output-size",
+                "pyw (kills it; the output is a pipe)",
+            ),
+            (files, "--open-files", "fence (rlimit)"),
+        ] {
+            let Some(shown) = shown else { continue };
+            if cfg!(unix) {
+                self.row(shown, by);
+            } else {
+                let reason = format!("pyw cannot hold it on {} yet", std::env::consts::OS);
+                self.refuse(&shown, reason, vec![format!("run without {flag}")]);
+            }
+        }
+        if let Some(few) = limits.open_files.filter(|n| *n < FEWEST_OPEN_FILES) {
+            self.refuse(
+                &format!("at most {few} open files"),
+                format!("the runtime and its mounts need up to {FEWEST_OPEN_FILES}"),
+                vec![format!(
+                    "allow at least so many: --open-files {FEWEST_OPEN_FILES}"
+                )],
+            );
+        }
     }
 
     fn network(&mut self) -> Vec<String> {

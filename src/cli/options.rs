@@ -221,6 +221,18 @@ pub struct RunOptions {
     #[arg(long, value_name = "DURATION", help_heading = "What it may use up")]
     pub timeout: Option<String>,
 
+    /// Longest time that its runtime may keep processors busy, such as 10s
+    #[arg(long, value_name = "DURATION", help_heading = "What it may use up")]
+    pub cpu_time: Option<String>,
+
+    /// Most that it may write to stdout and stderr together, such as 10M; both are pipes then
+    #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
+    pub output_size: Option<String>,
+
+    /// Most files that its runtime may have open at once, its own among them (64 or more)
+    #[arg(long, value_name = "NUMBER", help_heading = "What it may use up")]
+    pub open_files: Option<String>,
+
     /// Size of its wasm stack, such as 8M
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
     pub stack: Option<String>,

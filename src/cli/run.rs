@@ -18,7 +18,7 @@ use crate::package::environment::Environment;
 use crate::plan::Plan;
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
-use crate::sandbox::limits::{parse_duration, parse_size};
+use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
 use crate::sandbox::{
     EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
 };
@@ -236,6 +236,9 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let memory = options.memory.as_deref().map(parse_size).transpose();
     let stack = options.stack.as_deref().map(parse_size).transpose();
     let timeout = options.timeout.as_deref().map(parse_duration).transpose();
+    let cpu_time = options.cpu_time.as_deref().map(parse_duration).transpose();
+    let output_size = options.output_size.as_deref().map(parse_size).transpose();
+    let open_files = options.open_files.as_deref().map(parse_count).transpose();
     let isolation = options.require_isolation.as_deref();
     let isolation = isolation.map(str::parse::<IsolationLevel>).transpose();
     let network = match options.network.as_deref() {
@@ -271,6 +274,9 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         memory: memory.map_err(wrong("--memory"))?,
         stack: stack.map_err(wrong("--stack"))?,
         timeout: timeout.map_err(wrong("--timeout"))?,
+        cpu_time: cpu_time.map_err(wrong("--cpu-time"))?,
+        output_size: output_size.map_err(wrong("--output-size"))?,
+        open_files: open_files.map_err(wrong("--open-files"))?,
         isolation: isolation.map_err(wrong("--require-isolation"))?,
         cwd: options.cwd.clone(),
         mounts: mounts.collect::<Result<_, _>>().map_err(wrong("--mount"))?,
@@ -312,11 +318,15 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             memory: config.memory.value,
             stack: config.stack.value,
             timeout: config.timeout.value,
+            cpu_time: config.cpu_time.value,
+            output_size: config.output_size.value,
+            open_files: config.open_files.value,
         },
         terminals: Terminals {
             stdin: std::io::stdin().is_terminal(),
-            stdout: std::io::stdout().is_terminal(),
-            stderr: std::io::stderr().is_terminal(),
+            // What is counted goes through a pipe.
+            stdout: config.output_size.value.is_none() && std::io::stdout().is_terminal(),
+            stderr: config.output_size.value.is_none() && std::io::stderr().is_terminal(),
             size: launch::terminal_size(),
         },
         private_tmp: !options.no_tmp,

@@ -19,7 +19,7 @@ use crate::sandbox::{EnvSpec, MountSpec, Network};
 
 /// Keys that a project file may have.
 const PROJECT_KEYS: &str = "`runtime`, `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, \
-     `isolation`";
+     `cpu-time`, `output-size`, `open-files`, `isolation`";
 /// Keys by which a project's file asks, and the user's grants.
 const ASKED_KEYS: &str = "`mounts`, `env`";
 /// Keys that only the user's file may have.
@@ -41,6 +41,12 @@ struct File {
     memory: Option<Text>,
     stack: Option<Text>,
     timeout: Option<Text>,
+    #[serde(rename = "cpu-time")]
+    cpu_time: Option<Text>,
+    #[serde(rename = "output-size")]
+    output_size: Option<Text>,
+    #[serde(rename = "open-files")]
+    open_files: Option<Spanned<u64>>,
     isolation: Option<Text>,
     cwd: Option<Text>,
     mounts: Option<List>,
@@ -115,6 +121,9 @@ impl Source<'_> {
             memory: self.setting(file.memory, |t| parse_size(&t))?,
             stack: self.setting(file.stack, |t| parse_size(&t))?,
             timeout: self.setting(file.timeout, |t| parse_duration(&t))?,
+            cpu_time: self.setting(file.cpu_time, |t| parse_duration(&t))?,
+            output_size: self.setting(file.output_size, |t| parse_size(&t))?,
+            open_files: file.open_files.map(|count| self.place(count)),
             isolation: self.setting(file.isolation, |t| t.parse())?,
             cwd: self.setting(file.cwd, |t| {
                 resolve_cwd(self.base(), self.expand_home(&t)?.as_str())

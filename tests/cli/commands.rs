@@ -33,6 +33,7 @@ fn help_has_topics() {
             include_str!("transcripts/help-exit-codes.txt"),
         ),
         ("config", include_str!("transcripts/help-config.txt")),
+        ("isolation", include_str!("transcripts/help-isolation.txt")),
         ("runtime", include_str!("transcripts/help-runtime.txt")),
         ("python", include_str!("transcripts/help-python.txt")),
         ("cache", include_str!("transcripts/help-cache.txt")),
@@ -321,6 +322,10 @@ fn the_configuration_is_shown_with_its_origins() {
              memory        256 MiB[..]{dir}/pyw.toml:1\n\
              stack         -[..]default\n\
              timeout       1m 30s[..]PYW_TIMEOUT\n\
+             cpu-time      -[..]default\n\
+             output-size   -[..]default\n\
+             open-files    -[..]default\n\
+             isolation     -[..]default\n\
              cwd           -[..]default\n\
              mounts        {home}/data[..]{home}/.config/pyw/config.toml:2\n\
              mounts        /srv:/srv:rw[..]{home}/.config/pyw/config.toml:2\n\

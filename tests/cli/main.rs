@@ -19,6 +19,7 @@ mod dry_run;
 mod fence;
 mod input;
 mod interpreters;
+mod limits;
 mod modules;
 mod network;
 mod node;

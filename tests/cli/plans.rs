@@ -257,7 +257,7 @@ fn limits_on_the_runtimes_that_have_them() {
             Limits {
                 memory: Some(64 << 20),
                 stack: Some(1 << 20),
-                timeout: None,
+                ..Limits::default()
             },
         ),
         (
@@ -265,7 +265,7 @@ fn limits_on_the_runtimes_that_have_them() {
             Limits {
                 memory: None,
                 stack: Some(1 << 20),
-                timeout: None,
+                ..Limits::default()
             },
         ),
         (
@@ -274,7 +274,7 @@ fn limits_on_the_runtimes_that_have_them() {
                 // Pages are rounded down: never more than was asked for.
                 memory: Some((64 << 20) + 65535),
                 stack: None,
-                timeout: None,
+                ..Limits::default()
             },
         ),
     ] {

@@ -85,6 +85,8 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_adjtimex,
     libc::SYS_fanotify_init,
     libc::SYS_personality,
+    // Limits that pyw has set.
+    libc::SYS_setrlimit,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_iopl,
     #[cfg(target_arch = "x86_64")]
@@ -190,6 +192,10 @@ fn conditional(network: bool) -> Result<Vec<(i64, Vec<SeccompRule>)>, BackendErr
             )?],
         ),
     ];
+    // The other way to set a limit; a null pointer asks only.
+    let width = SeccompCmpArgLen::Qword;
+    let sets = SeccompCondition::new(2, width, SeccompCmpOp::Ne, 0)?;
+    rules.push((libc::SYS_prlimit64, vec![SeccompRule::new(vec![sets])?]));
     for call in REFUSED_TO_OTHERS {
         rules.push((*call, vec![when(0, SeccompCmpOp::Ne, ITSELF)?]));
     }
