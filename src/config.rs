@@ -1,6 +1,7 @@
 //! Configuration: where each setting comes from, and which one counts.
 //!
-//! In rising priority: the user's file, the project's file, the environment, the command line.
+//! In rising priority: the user's file, the project's file, the script's header, the environment,
+//! the command line.
 //!
 //! * The **user's file** is `config.toml` in pyw's folder of the platform's configuration
 //!   directory, or what `PYW_CONFIG` names (empty: none). It may say everything. Relative paths
@@ -8,17 +9,20 @@
 //! * The **project's file** is `pyw.toml`, or else a `pyproject.toml` with a `[tool.pyw]`, in the
 //!   nearest directory from the working directory upwards that has one. The search ends before the
 //!   home directory and the root, which are no projects. It comes with code that nobody has read,
-//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`,
-//!   `network = "none"`, `offline = true`), and nothing else. Narrowing never loosens: the smaller
-//!   of the user file's limit and the project's counts.
+//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`, `cpu-time`,
+//!   `output-size`, `open-files`, `isolation`,
+//!   `network = "none"`, `offline = true`), set variables, and ask ([`asks`]) for what only the user
+//!   can grant. Narrowing never loosens: the smaller of the user file's limit and the project's counts.
+//! * The **script's header** may say in its `[tool.pyw]` what a project's file may.
 //! * The **environment**: `PYW_RUNTIME`, `PYW_RUNTIMES` (separated by commas), `PYW_PYTHON`,
-//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`. An empty
-//!   one is as if unset, unknown ones are left alone.
+//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`,
+//!   `PYW_CPU_TIME`, `PYW_OUTPUT_SIZE`, `PYW_OPEN_FILES`, `PYW_ISOLATION`. An empty one is as if unset, unknown ones are left alone.
 //! * The **command line** is handed in as a [`Partial`].
 //!
 //! A later source replaces an earlier one, but `mounts` and `env` add up, the command line last.
 //! All input is in [`Inputs`]: beside the files themselves nothing global is read.
 
+pub mod asks;
 pub mod excerpt;
 mod file;
 mod show;
@@ -32,9 +36,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::Code;
-use crate::sandbox::limits::{parse_duration, parse_size};
+use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
 use crate::sandbox::mount::{guest_path_of, normalize_guest};
-use crate::sandbox::{EnvSpec, MountSpec, Network};
+use crate::sandbox::{EnvSpec, IsolationLevel, MountSpec, Network};
+use asks::Asks;
 use excerpt::Excerpt;
 use file::{Owner, Source, Wanted};
 pub use show::{Row, show_rows};
@@ -69,6 +74,17 @@ pub enum Origin {
     Environment { name: String },
     /// A flag, with its dashes.
     CommandLine { flag: String },
+}
+
+impl Origin {
+    /// Whether the user said so.
+    #[must_use]
+    pub fn is_users(&self) -> bool {
+        matches!(
+            self,
+            Origin::UserFile { .. } | Origin::Environment { .. } | Origin::CommandLine { .. }
+        )
+    }
 }
 
 /// As `pyw config show` has it: `default`, `FILE:LINE`, `PYW_MEMORY` or `--memory`.
@@ -226,6 +242,14 @@ pub struct Partial {
     pub stack: Option<u64>,
     /// `--timeout`, by [`parse_duration`].
     pub timeout: Option<Duration>,
+    /// `--cpu-time`, by [`parse_duration`].
+    pub cpu_time: Option<Duration>,
+    /// `--output-size`, by [`parse_size`].
+    pub output_size: Option<u64>,
+    /// `--open-files`, by [`parse_count`].
+    pub open_files: Option<u64>,
+    /// `--require-isolation`.
+    pub isolation: Option<IsolationLevel>,
     /// `--cwd`: a guest path, or a host path that does not begin with `/`.
     pub cwd: Option<String>,
     /// Every `--mount`, by [`MountSpec::parse`].
@@ -246,8 +270,21 @@ pub struct Inputs<'a> {
     pub user_config_dir: Option<&'a Utf8Path>,
     /// Looks up an environment variable.
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The header of the script that is to be run, if it has one.
+    pub script: Option<ScriptHeader<'a>>,
     /// What the command line says.
     pub cli: Partial,
+}
+
+/// The `[tool.pyw]` of a script's header, which is to the script what `pyw.toml` is to a project.
+#[derive(Clone, Copy, Debug)]
+pub struct ScriptHeader<'a> {
+    /// The script, absolute.
+    pub path: &'a Utf8Path,
+    /// The header's TOML, at the place where it stands in the script.
+    pub toml: &'a str,
+    /// The script.
+    pub text: &'a str,
 }
 
 /// The platform's folders, for [`Inputs`]. One that is not UTF-8 counts as missing.
@@ -293,6 +330,14 @@ pub struct Config {
     pub stack: Setting<Option<u64>>,
     /// Wall time.
     pub timeout: Setting<Option<Duration>>,
+    /// Processor time.
+    pub cpu_time: Setting<Option<Duration>>,
+    /// Output in bytes.
+    pub output_size: Setting<Option<u64>>,
+    /// Open files.
+    pub open_files: Setting<Option<u64>>,
+    /// The least isolation to run with; `None` means what the system allows.
+    pub isolation: Setting<Option<IsolationLevel>>,
     /// The guest's working directory, a normalised guest path; `None` means the caller's.
     pub cwd: Setting<Option<String>>,
     /// Mounts of the user's file and then of the command line; hosts are absolute.
@@ -301,6 +346,8 @@ pub struct Config {
     pub env: Vec<Setting<EnvSpec>>,
     /// Where runtimes are, by name. `PYW_RUNTIME_…` goes before it ([`runtime_path_variable`]).
     pub paths: BTreeMap<String, Setting<Utf8PathBuf>>,
+    /// What the project and the script ask for; nothing of it is granted by that.
+    pub asks: Vec<Asks>,
     /// Files that were read, the user's first.
     pub files: Vec<Utf8PathBuf>,
 }
@@ -323,6 +370,7 @@ impl Config {
                 owner: Owner::User,
                 path,
                 text: &text,
+                shown: None,
                 home: inputs.home,
                 user_file: Some(path),
             };
@@ -332,6 +380,19 @@ impl Config {
         if let Some((path, project)) = project_layer(inputs, user_file.as_ref())? {
             layer = project.narrowing(layer);
             files.push(path);
+        }
+        if let Some(script) = &inputs.script {
+            let source = Source {
+                owner: Owner::Script,
+                path: script.path,
+                text: script.toml,
+                shown: Some(script.text),
+                home: inputs.home,
+                user_file: user_file.as_ref().map(|file| file.path.as_path()),
+            };
+            if let Some(script) = source.pyproject_layer()? {
+                layer = script.narrowing(layer);
+            }
         }
         let layer = Layer::of_environment(inputs)?.over(layer);
         let layer = Layer::of_command_line(inputs)?.over(layer);
@@ -387,6 +448,7 @@ fn project_layer(
                 owner: Owner::Project,
                 path: &path,
                 text: &text,
+                shown: None,
                 home: inputs.home,
                 user_file: user_file.map(|file| file.path.as_path()),
             };
@@ -435,10 +497,15 @@ struct Layer {
     memory: Option<Setting<u64>>,
     stack: Option<Setting<u64>>,
     timeout: Option<Setting<Duration>>,
+    cpu_time: Option<Setting<Duration>>,
+    output_size: Option<Setting<u64>>,
+    open_files: Option<Setting<u64>>,
+    isolation: Option<Setting<IsolationLevel>>,
     cwd: Option<Setting<String>>,
     mounts: Vec<Setting<MountSpec>>,
     env: Vec<Setting<EnvSpec>>,
     paths: BTreeMap<String, Setting<Utf8PathBuf>>,
+    asks: Vec<Asks>,
 }
 
 impl Layer {
@@ -476,6 +543,10 @@ impl Layer {
             memory: read(inputs, "PYW_MEMORY", parse_size)?,
             stack: read(inputs, "PYW_STACK", parse_size)?,
             timeout: read(inputs, "PYW_TIMEOUT", parse_duration)?,
+            cpu_time: read(inputs, "PYW_CPU_TIME", parse_duration)?,
+            output_size: read(inputs, "PYW_OUTPUT_SIZE", parse_size)?,
+            open_files: read(inputs, "PYW_OPEN_FILES", parse_count)?,
+            isolation: read(inputs, "PYW_ISOLATION", str::parse)?,
             ..Layer::default()
         })
     }
@@ -521,10 +592,15 @@ impl Layer {
             memory: from("--memory", cli.memory),
             stack: from("--stack", cli.stack),
             timeout: from("--timeout", cli.timeout),
+            cpu_time: from("--cpu-time", cli.cpu_time),
+            output_size: from("--output-size", cli.output_size),
+            open_files: from("--open-files", cli.open_files),
+            isolation: from("--require-isolation", cli.isolation),
             cwd: from("--cwd", cwd),
             mounts: mounts.collect(),
             env: env_files.chain(env).collect(),
             paths: BTreeMap::new(),
+            asks: Vec::new(),
         })
     }
 
@@ -534,8 +610,10 @@ impl Layer {
             mut mounts,
             mut env,
             mut paths,
+            mut asks,
             ..
         } = lower;
+        asks.extend(self.asks);
         mounts.extend(self.mounts);
         env.extend(self.env);
         paths.extend(self.paths);
@@ -549,10 +627,15 @@ impl Layer {
             memory: self.memory.or(lower.memory),
             stack: self.stack.or(lower.stack),
             timeout: self.timeout.or(lower.timeout),
+            cpu_time: self.cpu_time.or(lower.cpu_time),
+            output_size: self.output_size.or(lower.output_size),
+            open_files: self.open_files.or(lower.open_files),
+            isolation: self.isolation.or(lower.isolation),
             cwd: self.cwd.or(lower.cwd),
             mounts,
             env,
             paths,
+            asks,
         }
     }
 
@@ -570,6 +653,12 @@ impl Layer {
         keep_tighter(&mut self.memory, user.memory.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.stack, user.stack.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.timeout, user.timeout.as_ref(), |a, b| a < b);
+        keep_tighter(&mut self.cpu_time, user.cpu_time.as_ref(), |a, b| a < b);
+        keep_tighter(&mut self.output_size, user.output_size.as_ref(), |a, b| {
+            a < b
+        });
+        keep_tighter(&mut self.open_files, user.open_files.as_ref(), |a, b| a < b);
+        keep_tighter(&mut self.isolation, user.isolation.as_ref(), |a, b| a > b);
         keep_tighter(&mut self.network, user.network.as_ref(), |_, theirs| {
             *theirs == Network::Host
         });
@@ -603,10 +692,15 @@ impl Layer {
             memory: or_none(self.memory),
             stack: or_none(self.stack),
             timeout: or_none(self.timeout),
+            cpu_time: or_none(self.cpu_time),
+            output_size: or_none(self.output_size),
+            open_files: or_none(self.open_files),
+            isolation: or_none(self.isolation),
             cwd: or_none(self.cwd),
             mounts: self.mounts,
             env: self.env,
             paths: self.paths,
+            asks: self.asks,
             files,
         }
     }

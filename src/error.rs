@@ -32,6 +32,12 @@ pub enum Code {
     Runtime = 117,
     /// The runtime crashed while the program ran.
     Crashed = 118,
+    /// The script or project asks for more than it was granted.
+    NotTrusted = 119,
+    /// The program used up the processor time it was given.
+    CpuTime = 120,
+    /// The program wrote more than it may.
+    OutputSize = 121,
     /// The program used up the time it was given.
     TimedOut = 124,
 }
@@ -71,6 +77,18 @@ impl Code {
         ),
         (Code::Runtime, "the runtime is too old or does not work"),
         (Code::Crashed, "the runtime crashed while the program ran"),
+        (
+            Code::NotTrusted,
+            "the script or project asks for more than it was granted",
+        ),
+        (
+            Code::CpuTime,
+            "the program used up its processor time (--cpu-time)",
+        ),
+        (
+            Code::OutputSize,
+            "the program wrote more than it may (--output-size)",
+        ),
         (Code::TimedOut, "the program used up its time (--timeout)"),
     ];
 }
@@ -102,6 +120,12 @@ pub enum Error {
     Wasm(#[from] crate::interpreter::wasm::WasmError),
 
     #[error(transparent)]
+    Pybi(#[from] crate::interpreter::pybi::PybiError),
+
+    #[error(transparent)]
+    Pybis(#[from] crate::package::pybis::PybisError),
+
+    #[error(transparent)]
     Script(#[from] crate::package::script::ScriptError),
 
     #[error(transparent)]
@@ -125,6 +149,13 @@ pub enum Error {
         runtime: String,
         refusals: Vec<crate::plan::Refusal>,
     },
+
+    /// A request that nobody agreed to.
+    #[error("{} asks for what it was not granted", asks.file)]
+    NotTrusted { asks: crate::config::asks::Asks },
+
+    #[error(transparent)]
+    Trust(#[from] crate::trust::TrustError),
 
     #[error(transparent)]
     Package(#[from] crate::package::PackageError),
@@ -156,6 +187,8 @@ impl Error {
             Self::Request(error) => error.code(),
             Self::Interpreter(error) => error.code(),
             Self::Wasm(error) => error.code(),
+            Self::Pybi(error) => error.code(),
+            Self::Pybis(error) => error.code(),
             Self::Script(error) => error.code(),
             Self::Project(error) => error.code(),
             Self::Environment(error) => error.code(),
@@ -163,6 +196,8 @@ impl Error {
             Self::Runtime(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Refused { .. } => Code::Refused,
+            Self::NotTrusted { .. } => Code::NotTrusted,
+            Self::Trust(error) => error.code(),
             Self::Package(error) => error.code(),
             Self::Launch(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
@@ -179,6 +214,8 @@ impl Error {
             Self::Request(error) => error.hint(),
             Self::Interpreter(error) => error.hint(),
             Self::Wasm(error) => error.hint(),
+            Self::Pybi(error) => error.hint(),
+            Self::Pybis(error) => error.hint(),
             Self::Script(error) => error.hint(),
             Self::Project(error) => error.hint(),
             Self::Environment(error) => error.hint(),
@@ -186,6 +223,12 @@ impl Error {
             Self::Runtime(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Refused { .. } => None,
+            Self::NotTrusted { asks } => Some(format!(
+                "look at it, and then allow it for good with `pyw trust {}`, or for one run with \
+                 the flags above",
+                asks.file
+            )),
+            Self::Trust(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Launch(error) => error.hint(),
             Self::Internal { .. } => Some("this is a bug in pyw; please report it".into()),

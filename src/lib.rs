@@ -17,6 +17,7 @@ pub mod request;
 pub mod runtime;
 pub mod sandbox;
 pub mod store;
+pub mod trust;
 pub mod ui;
 
 pub use error::{Error, Result};

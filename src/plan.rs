@@ -10,15 +10,16 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::interpreter::Platform;
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
+use crate::interpreter::imports;
+use crate::interpreter::{Module, Platform};
 use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
-use crate::sandbox::limits::{format_duration, format_size};
-use crate::sandbox::{Access, Mount, Network, Purpose, Sandbox, Scratch};
+use crate::sandbox::limits::{FEWEST_OPEN_FILES, format_duration, format_size};
+use crate::sandbox::{Access, IsolationLevel, Mount, Network, Purpose, Sandbox, Scratch};
 
 /// Tells the bootstrap in the guest what it needs; it removes the variable before any program
 /// could see it.
@@ -36,6 +37,7 @@ struct Told<'a> {
     mounts: Vec<ToldMount<'a>>,
     /// In bytes.
     memory: Option<u64>,
+    terminal: Option<(u16, u16)>,
     js: bool,
 }
 
@@ -55,6 +57,30 @@ pub struct Fence {
     pub calls: Abilities,
     /// Host folders that the process needs besides its grants, such as system libraries.
     pub system: Vec<Utf8PathBuf>,
+}
+
+impl Fence {
+    /// Why it is not whole; `None` if it is.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        [&self.paths, &self.calls]
+            .into_iter()
+            .find_map(|layer| match layer {
+                Abilities::Available(_) => None,
+                Abilities::Missing(why) => Some(why.as_str()),
+            })
+    }
+}
+
+/// The isolation that a runtime reaches inside this fence, where all that is withheld is held.
+#[must_use]
+pub fn reached(runtime: &Descriptor, fence: &Fence) -> IsolationLevel {
+    match (runtime.isolation, fence.missing()) {
+        (Isolation::Runtime, None) => IsolationLevel::Strong,
+        (Isolation::Runtime, Some(_)) => IsolationLevel::Runtime,
+        (Isolation::Process, None) => IsolationLevel::Process,
+        (Isolation::Process, Some(_)) => IsolationLevel::None,
+    }
 }
 
 /// Whether a layer of the fence is there.
@@ -97,8 +123,9 @@ pub struct Confinement {
     pub read: Vec<Utf8PathBuf>,
     pub write: Vec<Utf8PathBuf>,
     /// System calls that reach the network or other processes fail.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub calls: bool,
+    /// But for the network, which is granted.
+    pub network: bool,
     /// So do those that change modes, owners, times and attributes of files.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub metadata: bool,
@@ -111,6 +138,10 @@ pub struct Watch {
     pub exit_code: Option<Utf8PathBuf>,
     #[serde(serialize_with = "seconds")]
     pub timeout: Option<Duration>,
+    #[serde(serialize_with = "seconds")]
+    pub cpu_time: Option<Duration>,
+    /// Of standard output and standard error together, in bytes. They are pipes then.
+    pub output_size: Option<u64>,
 }
 
 fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
@@ -124,6 +155,8 @@ pub struct Plan {
     pub runtime: String,
     /// Its version, when it told one.
     pub version: Option<String>,
+    /// How much stands between the program and the host.
+    pub isolation: IsolationLevel,
     pub program: Utf8PathBuf,
     pub args: Vec<String>,
     /// The whole environment of the runtime's process.
@@ -131,6 +164,9 @@ pub struct Plan {
     /// The limit on the stack of the runtime's process, in bytes, where it needs more than usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process_stack: Option<u64>,
+    /// The limit on its descriptors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
     pub fence: Option<Confinement>,
     pub scratch: Option<Scratch>,
     pub watch: Watch,
@@ -150,15 +186,14 @@ pub struct Context<'a> {
     pub runtime: &'a Runtime,
     pub fence: &'a Fence,
     /// The interpreter's module with this runtime's adaptations.
-    pub module: &'a Utf8Path,
-    /// The least linear memory that the module asks for, in bytes.
-    pub module_memory: u64,
+    pub module: &'a Module,
     /// pyw's own folders, which no program may write.
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
     pub known: &'a [Descriptor],
-    /// The user accepts that read-only mounts can be written.
-    pub accept_writable: bool,
+    /// The least isolation to run with. With [`IsolationLevel::None`] what is withheld need not be
+    /// held, so that a read-only mount may be one in name only.
+    pub required: IsolationLevel,
 }
 
 /// Makes the plan.
@@ -173,6 +208,7 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
         rows: Vec::new(),
         links: Vec::new(),
         preopens: String::new(),
+        unheld: false,
     }
     .run()
 }
@@ -185,6 +221,8 @@ struct Planner<'a> {
     links: Vec<(Utf8PathBuf, Utf8PathBuf)>,
     /// The value of [`MOUNTS_VAR`].
     preopens: String,
+    /// Something that is withheld is held by nobody.
+    unheld: bool,
 }
 
 impl Planner<'_> {
@@ -192,7 +230,7 @@ impl Planner<'_> {
         let runtime = self.context.runtime;
         let descriptor = &runtime.descriptor;
         let cache = [("cache", runtime.cache.as_str())];
-        let fenced = matches!(self.context.fence.paths, Abilities::Available(_));
+        let fenced = self.fenced();
         let channel = self.channel();
 
         let process = descriptor.isolation == Isolation::Process;
@@ -222,13 +260,16 @@ impl Planner<'_> {
         }
         args.extend(self.env());
         args.extend(self.limits());
+        self.own_limits();
         args.extend(self.network());
+        self.processes();
+        self.check_imports();
         self.javascript();
         let told = match &runtime.host_script {
             None => {
                 args.extend(fill_all(
                     &descriptor.command.module,
-                    &[("module", self.context.module.as_str())],
+                    &[("module", self.context.module.path.as_str())],
                 ));
                 args.extend(descriptor.command.separator.iter().cloned());
                 args.extend(guest_args);
@@ -273,6 +314,7 @@ impl Planner<'_> {
                 )],
             );
         }
+        let isolation = self.level();
         if !self.refusals.is_empty() {
             return Err(self.refusals);
         }
@@ -281,6 +323,8 @@ impl Planner<'_> {
                 .as_ref()
                 .map(|mount| mount.host.join(EXIT_CODE_FILE)),
             timeout: self.sandbox.limits.timeout,
+            cpu_time: self.sandbox.limits.cpu_time,
+            output_size: self.sandbox.limits.output_size,
         };
         let mut fence = fenced.then(|| self.confinement(&mounts));
         if let (Some(fence), Some((file, _))) = (&mut fence, &told) {
@@ -290,6 +334,7 @@ impl Planner<'_> {
         Ok(Plan {
             runtime: descriptor.name.clone(),
             version: runtime.version.as_ref().map(ToString::to_string),
+            isolation,
             program: runtime.executable.clone(),
             args,
             env: descriptor
@@ -299,11 +344,46 @@ impl Planner<'_> {
                 .map(|(name, value)| (name.clone(), value.fill(&cache)))
                 .collect(),
             process_stack: descriptor.limits.process_stack,
+            open_files: self.sandbox.limits.open_files,
             fence,
             scratch,
             watch,
             grants: self.rows,
         })
+    }
+
+    /// The isolation that comes out; refused where it is less than what is required.
+    fn level(&mut self) -> IsolationLevel {
+        let descriptor = &self.context.runtime.descriptor;
+        let fence = self.context.fence;
+        let required = self.context.required;
+        let level = match self.unheld {
+            true => IsolationLevel::None,
+            false => reached(descriptor, fence),
+        };
+        // Where more is wrong, the rest of it says why.
+        if level < required && self.refusals.is_empty() {
+            let name = &descriptor.name;
+            let reason = match (descriptor.isolation, fence.missing()) {
+                (Isolation::Process, _) => format!("{name} is no sandbox by itself"),
+                (Isolation::Runtime, Some(why)) => format!("there is no whole fence: {why}"),
+                (Isolation::Runtime, None) => "not all that is withheld is held".to_owned(),
+            };
+            let mut choices = self.others(|d| reached(d, fence) >= required);
+            if descriptor.platform == Platform::Emscripten
+                && fence.missing().is_none()
+                && required > IsolationLevel::Process
+            {
+                choices.push("use an interpreter built for WASI: --platform wasi".into());
+            }
+            choices.push(format!("accept less: --require-isolation {level}"));
+            self.refuse(
+                &format!("isolation `{required}`"),
+                format!("{reason}, so that this reaches `{level}`"),
+                choices,
+            );
+        }
+        level
     }
 
     /// Only the fence stands between what runs in such a runtime's process and the host.
@@ -332,6 +412,22 @@ impl Planner<'_> {
             "isolation of the process",
             format!("{} ({name} itself is no sandbox)", layers.join(", ")),
         );
+    }
+
+    /// Whether the runtime's process is confined. Without Landlock there is no fence at all: a filter
+    /// of calls alone keeps no file.
+    fn fenced(&self) -> bool {
+        matches!(self.context.fence.paths, Abilities::Available(_))
+    }
+
+    /// What is withheld besides: other processes, the terminal's controls, the kernel's settings.
+    fn processes(&mut self) {
+        let name = &self.context.runtime.descriptor.name;
+        let by = match &self.context.fence.calls {
+            Abilities::Available(layer) if self.fenced() => format!("{name}, {layer}"),
+            _ => name.clone(),
+        };
+        self.row("no other processes", by);
     }
 
     fn javascript(&mut self) {
@@ -363,7 +459,7 @@ impl Planner<'_> {
             env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
         }
         let told = Told {
-            module: self.context.module,
+            module: &self.context.module.path,
             args,
             env: &env,
             mounts: mounts
@@ -375,6 +471,7 @@ impl Planner<'_> {
                 })
                 .collect(),
             memory: self.sandbox.limits.memory,
+            terminal: self.sandbox.terminals.size,
             js: self.sandbox.javascript,
         };
         // Plain text and numbers: nothing in it can fail to be written.
@@ -438,6 +535,23 @@ impl Planner<'_> {
             access: Access::Write,
             purpose: Purpose::Channel,
         })
+    }
+
+    /// A runtime cannot load a module that imports what it does not provide.
+    fn check_imports(&mut self) {
+        let name = self.context.runtime.descriptor.name.clone();
+        let imports = &self.context.module.imports;
+        let lacking = self.context.runtime.descriptor.lacking(imports);
+        if lacking.is_empty() {
+            return;
+        }
+        let mut choices = self.others(|d| d.lacking(imports).is_empty());
+        choices.push("use another interpreter: --python".into());
+        self.refuse(
+            "what the interpreter's module imports",
+            format!("{name} does not provide {}", imports::list(&lacking)),
+            choices,
+        );
     }
 
     /// Neither Landlock nor a preopen can take back below a folder what was granted above it.
@@ -521,8 +635,9 @@ impl Planner<'_> {
             (Access::Read, false, Some(layer)) => {
                 format!("{layer}{times} ({name} alone does not)")
             }
-            (Access::Read, false, None) if self.context.accept_writable => {
+            (Access::Read, false, None) if self.context.required == IsolationLevel::None => {
                 writable = true;
+                self.unheld = true;
                 "nobody: writable, as you accepted".to_owned()
             }
             (Access::Read, false, None) => {
@@ -564,7 +679,7 @@ impl Planner<'_> {
         if mount.purpose == Purpose::Grant {
             choices.push(format!("grant it for writing: --mount {}:rw", mount.host));
         }
-        choices.push("accept that such mounts can be written: --accept-writable-mounts".into());
+        choices.push("accept that such mounts can be written: --require-isolation none".into());
         let what = match mount.purpose {
             Purpose::Grant => format!("read-only {}", mount.host),
             Purpose::Packages => "packages that programs cannot change".to_owned(),
@@ -657,8 +772,8 @@ impl Planner<'_> {
         let mut args = Vec::new();
         if let Some(bytes) = limits.memory {
             let shown = format!("at most {} of memory", format_size(bytes));
-            if bytes < self.context.module_memory {
-                let least = format_size(self.context.module_memory);
+            if bytes < self.context.module.memory {
+                let least = format_size(self.context.module.memory);
                 self.refuse(
                     &shown,
                     format!("the interpreter itself needs {least} to start"),
@@ -715,13 +830,53 @@ impl Planner<'_> {
         args
     }
 
+    /// Limits that pyw holds itself, on each runtime alike.
+    fn own_limits(&mut self) {
+        let limits = self.sandbox.limits;
+        let cpu = limits
+            .cpu_time
+            .map(|limit| format!("at most {} of processor time", format_duration(limit)));
+        let output = limits
+            .output_size
+            .map(|limit| format!("at most {} of output", format_size(limit)));
+        let files = limits
+            .open_files
+            .map(|limit| format!("at most {limit} open files, the runtime's own among them"));
+        for (shown, flag, by) in [
+            (cpu, "--cpu-time", "pyw (kills it)"),
+            (
+                output,
+                "--output-size",
+                "pyw (kills it; the output is a pipe)",
+            ),
+            (files, "--open-files", "fence (rlimit)"),
+        ] {
+            let Some(shown) = shown else { continue };
+            if cfg!(unix) {
+                self.row(shown, by);
+            } else {
+                let reason = format!("pyw cannot hold it on {} yet", std::env::consts::OS);
+                self.refuse(&shown, reason, vec![format!("run without {flag}")]);
+            }
+        }
+        if let Some(few) = limits.open_files.filter(|n| *n < FEWEST_OPEN_FILES) {
+            self.refuse(
+                &format!("at most {few} open files"),
+                format!("the runtime and its mounts need up to {FEWEST_OPEN_FILES}"),
+                vec![format!(
+                    "allow at least so many: --open-files {FEWEST_OPEN_FILES}"
+                )],
+            );
+        }
+    }
+
     fn network(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
         let name = descriptor.name.clone();
         match (self.sandbox.network, descriptor.network.host.clone()) {
             (Network::None, _) => {
                 let by = match &self.context.fence.calls {
-                    Abilities::Available(layer) if descriptor.isolation == Isolation::Process => {
+                    Abilities::Available(layer) if self.fenced() => {
                         format!("{name}, {layer}")
                     }
                     _ => name,
@@ -766,16 +921,17 @@ impl Planner<'_> {
             execute: self.context.fence.system.clone(),
             read: paths(&runtime.descriptor.fence.read),
             write: paths(&runtime.descriptor.fence.write),
-            calls: runtime.descriptor.isolation == Isolation::Process,
+            calls: matches!(self.context.fence.calls, Abilities::Available(_)),
+            network: self.sandbox.network == Network::Host,
             metadata: self.sandbox.javascript,
         };
         out.execute.extend(runtime.needs.iter().cloned());
-        out.read.push(self.context.module.to_owned());
+        out.read.push(self.context.module.path.clone());
         if let Some(script) = &runtime.host_script {
             out.read.push(script.clone());
             // What loads the module lies beside it.
             out.read
-                .extend(self.context.module.parent().map(Utf8Path::to_owned));
+                .extend(self.context.module.path.parent().map(Utf8Path::to_owned));
         }
         for mount in mounts {
             match mount.access {

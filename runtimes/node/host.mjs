@@ -25,6 +25,7 @@ const RENAMED = { ENOTSUP: "EOPNOTSUPP", UNKNOWN: "EIO" };
 
 let FS;
 let codes;
+let HEAPU8;
 
 const fail = (code) => {
   throw new FS.ErrnoError(codes[code] ?? codes.EIO);
@@ -209,9 +210,6 @@ const nodeOps = {
   readlink(what) {
     return host(() => fs.readlinkSync(what.host));
   },
-  statfs(what) {
-    return {};
-  },
 };
 
 const { O_ACCMODE, FLAGS } = (() => {
@@ -324,16 +322,12 @@ function standard(fd) {
     fd,
   );
   made.shared.refcount = 1;
-  if (isatty(fd)) made.tty = { ops: { ioctl_tcgets: () => TERMIOS, ioctl_tcsets: () => 0, ioctl_tiocgwinsz: () => size(fd) } };
+  if (isatty(fd)) made.tty = { ops: { ioctl_tcgets: () => TERMIOS, ioctl_tcsets: () => 0, ioctl_tiocgwinsz: () => sandbox.terminal ?? [0, 0] } };
 }
 
 /** A terminal as it is at first. Its modes cannot be changed. */
 const TERMIOS = { c_iflag: 0o26400, c_oflag: 0o5, c_cflag: 0o277, c_lflag: 0o105073, c_cc: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22] };
 
-function size() {
-  const { rows, columns } = sandbox.terminal ?? {};
-  return [rows ?? 0, columns ?? 0];
-}
 
 // --- what the module may call -------------------------------------------------------------------
 
@@ -391,6 +385,14 @@ function restrict(imports) {
       replace(name, () => -codes.EACCES);
     }
   }
+  // What CPython offers for looking into a browser's console.
+  for (const name of ["emscripten_debugger", "emscripten_log_impl_js"]) replace(name, () => {});
+  // Emscripten calls UTC by its distance from itself.
+  const tzset = all._tzset_js;
+  replace("_tzset_js", (timezone, daylight, ...names) => {
+    tzset(timezone, daylight, ...names);
+    if (process.env.TZ === "UTC") for (const at of names) HEAPU8().set([85, 84, 67, 0], at);
+  });
   replace("_emscripten_system", (command) => (command ? -codes.ENOSYS : 0));
   const NOT_FOUND = -2; // EAI_NONAME
   replace("getaddrinfo", () => NOT_FOUND);
@@ -465,6 +467,7 @@ const folder = path.dirname(sandbox.module);
 function prepare(module) {
   FS = module.FS;
   codes = module.ERRNO_CODES;
+  HEAPU8 = () => module.HEAPU8;
   // One tree of folders instead of Emscripten's own in memory, which no limit would hold.
   const root = mounts.get("/");
   FS.root = null;

@@ -1,28 +1,35 @@
 //! What every command starts from: configuration, store, catalogs, and the ways to get a runtime
 //! and an interpreter ready.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pep440_rs::Version;
 
-use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice};
+use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice, ScriptHeader};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
-use crate::interpreter::{self, Interpreter, InterpreterError, Platform};
+use crate::interpreter::imports::{self, Import};
+use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
+use crate::package::script::Scan;
 use crate::package::{Brief, PackageError};
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
 use crate::runtime::advisories::{self, Machine};
 use crate::runtime::catalog::{Catalog, default_for};
+use crate::runtime::descriptor::Isolation;
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
-use crate::sandbox::{Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals};
-use crate::store::Store;
+use crate::sandbox::{
+    IsolationLevel, Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals,
+};
 use crate::store::fetch::Fetcher;
+use crate::store::usage::Use;
+use crate::store::{Kind, Store};
 use crate::ui::progress::{self, Verbosity};
 
 /// Configuration, store and catalogs.
@@ -37,8 +44,28 @@ pub struct Context {
     pub home: Option<Utf8PathBuf>,
     /// Whether runtimes with known holes may be started.
     pub allow_vulnerable: bool,
+    config_folder: Option<Utf8PathBuf>,
     /// pyw's own folders: the store, and the user's configuration with its descriptors.
     own: Vec<Utf8PathBuf>,
+}
+
+/// A script with a header, and where it is.
+#[derive(Clone, Debug)]
+pub struct HeaderOf {
+    /// The script, absolute.
+    pub path: Utf8PathBuf,
+    /// What was found in it.
+    pub scan: Scan,
+}
+
+impl HeaderOf {
+    fn as_input(&self) -> ScriptHeader<'_> {
+        ScriptHeader {
+            path: &self.path,
+            toml: self.scan.header.as_ref().map_or("", |header| &header.toml),
+            text: &self.scan.text,
+        }
+    }
 }
 
 /// The verbosity that `-v` and `-q` ask for.
@@ -83,6 +110,14 @@ impl Context {
     /// # Errors
     /// A configuration file or descriptor is wrong.
     pub fn load(cli: Partial) -> Result<Self, Error> {
+        Self::load_for(cli, None)
+    }
+
+    /// The same for a script with a header.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; the header is wrong.
+    pub fn load_for(cli: Partial, script: Option<&HeaderOf>) -> Result<Self, Error> {
         let cwd = current_folder()?;
         let places = Places::of_platform();
         let config = Config::load(&Inputs {
@@ -90,6 +125,7 @@ impl Context {
             home: places.home.as_deref(),
             user_config_dir: places.user_config_dir.as_deref(),
             env: &variable,
+            script: script.map(HeaderOf::as_input),
             cli,
         })?;
         let root = match &config.store.value {
@@ -102,9 +138,11 @@ impl Context {
             .map(|dir| dir.join("runtimes"));
         let store = Store::at(root);
         let fetcher = Arc::new(Fetcher::new(config.offline.value).with_store(&store));
-        let own = [Some(store.root().to_owned()), places.user_config_dir];
+        let config_folder = places.user_config_dir;
+        let own = [Some(store.root().to_owned()), config_folder.clone()];
         Ok(Self {
             own: own.into_iter().flatten().map(real).collect(),
+            config_folder,
             store,
             catalog: Catalog::load(descriptors.as_deref())?,
             fetcher,
@@ -114,6 +152,12 @@ impl Context {
             cwd,
             allow_vulnerable: false,
         })
+    }
+
+    /// The user's folder of configuration files, whether or not it is there.
+    #[must_use]
+    pub fn config_folder(&self) -> Option<&Utf8Path> {
+        self.config_folder.as_deref()
     }
 
     /// Looks up and probes a runtime; `None` when it is nowhere.
@@ -317,7 +361,7 @@ impl Context {
             Choice::Path(path) => {
                 // Without the `.` of `./python.wasm`, which would stand in messages.
                 let path: Utf8PathBuf = self.cwd.join(path).components().collect();
-                interpreter::convert::from_path(&path, &self.store, &importer)?
+                interpreter::convert::from_path(&path, path.as_str(), &self.store, &importer)?
             }
         };
         // What a path or a name leads to is known only now.
@@ -354,6 +398,28 @@ impl Context {
                 Ok(wanted.on(platform))
             }
             None => Ok(wanted),
+        }
+    }
+
+    /// The interpreter for what a script or project asks for, held so that nobody prunes it before
+    /// it is used.
+    ///
+    /// # Errors
+    /// As [`Self::interpreter_for`].
+    pub fn held_interpreter(
+        &self,
+        brief: &Brief,
+        platform: Option<Platform>,
+    ) -> Result<(Interpreter, Option<Use>), Error> {
+        let found = self.interpreter_for(brief, platform)?;
+        match self.store.hold(Kind::Interpreter, &found.key)? {
+            Some(held) => Ok((found, Some(held))),
+            // It was pruned in between, and is made again.
+            None => {
+                let again = self.interpreter_for(brief, platform)?;
+                let held = self.store.hold(Kind::Interpreter, &again.key)?;
+                Ok((again, held))
+            }
         }
     }
 
@@ -405,6 +471,36 @@ impl Context {
         .into())
     }
 
+    /// The least isolation that a program runs with on a runtime: what was asked for, or what the
+    /// system allows.
+    ///
+    /// Only an interpreter for Emscripten runs on a runtime that is no sandbox, and the user gets
+    /// one by naming it. A project or a script that names it is not obeyed so far.
+    #[must_use]
+    pub fn required(&self, runtime: &Runtime, platform: Option<Platform>) -> IsolationLevel {
+        let usual = match runtime.descriptor.isolation {
+            Isolation::Process if self.names_process(platform) => IsolationLevel::Process,
+            _ if self.fence.missing().is_none() => IsolationLevel::Strong,
+            _ => IsolationLevel::Runtime,
+        };
+        let setting = &self.config.isolation;
+        match setting.value {
+            None => usual,
+            Some(level) if setting.origin.is_users() => level,
+            // A project may only ask for more.
+            Some(level) => level.max(usual),
+        }
+    }
+
+    /// Whether the user named a runtime that is no sandbox, or an interpreter that needs one.
+    fn names_process(&self, platform: Option<Platform>) -> bool {
+        let (runtime, python) = (&self.config.runtime, &self.config.python);
+        let open = |text: &str| Wanted::parse(text).is_ok_and(|w| w.leaves_platform_open());
+        platform == Some(Platform::Emscripten)
+            || (runtime.origin.is_users() && runtime.value != RuntimeChoice::Auto)
+            || (python.origin.is_users() && python.value.as_deref().is_some_and(|text| !open(text)))
+    }
+
     /// Plans a sandbox on a runtime.
     ///
     /// # Errors
@@ -413,9 +509,8 @@ impl Context {
         &self,
         sandbox: &Sandbox,
         runtime: &Runtime,
-        module: &Utf8Path,
-        module_memory: u64,
-        accept_writable: bool,
+        module: &Module,
+        required: IsolationLevel,
     ) -> Result<Plan, Error> {
         let known = self.descriptors()?;
         plan::plan(
@@ -424,10 +519,9 @@ impl Context {
                 runtime,
                 fence: &self.fence,
                 module,
-                module_memory,
                 own: &self.own,
                 known: &known,
-                accept_writable,
+                required,
             },
         )
         .map_err(|refusals| Error::Refused {
@@ -445,20 +539,37 @@ pub struct Importer<'a> {
 }
 
 impl Importer<'_> {
-    /// The first usable runtime in the order of `auto`, whichever the program itself is to run
-    /// on: what comes out is the same, and byte-compiling takes minutes on an interpreting one.
-    fn runtime(&self, platform: Platform) -> Result<&Runtime, String> {
+    /// The first usable runtime in the order of `auto` that provides these imports, whichever the
+    /// program itself is to run on: what comes out is the same, and byte-compiling takes minutes on
+    /// an interpreting one. An importer serves one interpreter, whose imports don't change.
+    fn runtime(&self, platform: Platform, imports: &BTreeSet<Import>) -> Result<&Runtime, String> {
         let choose = || {
             let order = self.context.order_for(platform);
             let order = order.map_err(|e| e.to_string())?;
-            let found = order
+            let mut found = order
                 .iter()
-                .find_map(|name| self.context.safe(name).ok().flatten());
-            match found {
+                .filter_map(|name| self.context.safe(name).ok().flatten())
+                .peekable();
+            // One that will refuse, with its reason, is better than to know none.
+            let first = found.peek().cloned();
+            let provides = |r: &Runtime| r.descriptor.lacking(imports).is_empty();
+            match found.find(provides).or(first) {
                 Some(runtime) => Ok(runtime),
                 None => {
-                    let name = default_for(platform);
-                    self.context.install(name).map_err(|e| e.to_string())
+                    let of_another = match &self.context.config.runtime.value {
+                        RuntimeChoice::Named(name) => self
+                            .context
+                            .descriptor(name)
+                            .is_ok_and(|descriptor| descriptor.platform != platform),
+                        RuntimeChoice::Auto => false,
+                    };
+                    if of_another {
+                        let name = default_for(platform);
+                        return self.context.install(name).map_err(|e| e.to_string());
+                    }
+                    let candidates = self.context.candidates(platform);
+                    let mut all = candidates.map_err(|e| e.to_string())?;
+                    Ok(all.remove(0))
                 }
             }
         };
@@ -478,7 +589,35 @@ impl Guest for Importer<'_> {
         args: Vec<String>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<(), String> {
-        let runtime = self.runtime(Platform::of_module(module))?;
+        let platform = Platform::of_module(module);
+        let imports = match platform {
+            Platform::Wasi => {
+                imports::special_imports(module).map_err(|error| error.to_string())?
+            }
+            // The JavaScript that comes with a module provides what it imports.
+            Platform::Emscripten => BTreeSet::new(),
+        };
+        let runtime = self.runtime(platform, &imports)?;
+        let lacking = runtime.descriptor.lacking(&imports);
+        if !lacking.is_empty() {
+            let known = self.context.descriptors().map_err(|e| e.to_string())?;
+            let can = known.iter().filter(|d| d.provides_all(platform, &imports));
+            let can: Vec<&str> = can.map(|d| d.name.as_str()).collect();
+            return Err(format!(
+                "{} does not provide {}, which {} does",
+                runtime.label(),
+                imports::list(&lacking),
+                match can.as_slice() {
+                    [] => "no runtime that pyw knows".to_owned(),
+                    names => names.join(", "),
+                }
+            ));
+        }
+        let module = Module {
+            path: module.to_owned(),
+            memory: 0,
+            imports,
+        };
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -525,7 +664,7 @@ impl Guest for Importer<'_> {
         // program's yet, so a runtime without read-only mounts will do.
         let plan = self
             .context
-            .plan(&sandbox, runtime, module, 0, true)
+            .plan(&sandbox, runtime, &module, IsolationLevel::None)
             .map_err(|error| error.to_string())?;
         launch::capture(&plan, progress)
     }

@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use camino::Utf8Path;
 
-use super::context::Context;
+use super::lock;
 use super::options::{Common, Subject};
-use super::{lock, packages};
 use crate::error::Error;
 use crate::package::blueprint;
 use crate::package::lock::{Lock, is_lock};
@@ -20,27 +19,26 @@ pub fn execute(
     output: Option<&str>,
     common: &Common,
 ) -> Result<ExitCode, Error> {
-    let context = lock::load(subject, common)?;
-    let text = requirements(subject, &context)?;
+    let text = requirements(subject, common)?;
     match output {
         None | Some("-") => anstream::print!("{text}"),
-        Some(file) => lock::write(&context.cwd.join(file), &text)?,
+        Some(file) => lock::write(&super::context::current_folder()?.join(file), &text)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn requirements(subject: &Subject, context: &Context) -> Result<String, Error> {
+fn requirements(subject: &Subject, common: &Common) -> Result<String, Error> {
     if let Some(target) = subject.target.as_deref().map(Utf8Path::new)
         && is_lock(target)
     {
-        let path = context.cwd.join(target);
+        let path = super::context::current_folder()?.join(target);
         return Ok(Lock::read(&path)?.to_requirements(&path)?);
     }
-    let brief = packages::brief_of_subject(subject, context)?;
+    let (context, brief) = lock::load(subject, common)?;
     if brief.is_empty() && brief.lock.is_none() {
-        return Err(lock::nothing(context));
+        return Err(lock::nothing(&context));
     }
-    let interpreter = context.interpreter_for(&brief, None)?;
+    let interpreter = context.interpreter_for(&brief, subject.platform()?)?;
     let found = blueprint::own_lock(&brief)?;
     let here = context.cwd.join("pylock.toml");
     if let Some((path, found)) = &found {
@@ -54,6 +52,6 @@ fn requirements(subject: &Subject, context: &Context) -> Result<String, Error> {
         }
     }
     let old = found.as_ref().map(|(_, lock)| lock);
-    let made = lock::make(context, &brief, &interpreter, old, &here)?;
+    let made = lock::make(&context, &brief, &interpreter, old, &here)?;
     Ok(made.to_requirements(&here)?)
 }

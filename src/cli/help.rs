@@ -4,6 +4,7 @@ use clap::CommandFactory as _;
 
 use super::options::{Manage, RunOptions};
 use crate::error::{Code, Error};
+use crate::sandbox::IsolationLevel;
 
 const INTRO: &str = "\
 Run a Python program in a WebAssembly sandbox.
@@ -42,6 +43,7 @@ pub fn print(topic: Option<&str>) -> Result<(), Error> {
     match topic {
         None | Some("run") => anstream::print!("{}", overview()),
         Some("exit-codes") => anstream::print!("{}", exit_codes()),
+        Some("isolation") => anstream::print!("{}", isolation()),
         Some("config") => anstream::print!("{CONFIG}"),
         Some(other) => {
             let mut command = Manage::command();
@@ -50,7 +52,8 @@ pub fn print(topic: Option<&str>) -> Result<(), Error> {
             let Some(sub) = command.find_subcommand_mut(other) else {
                 return Err(Error::Usage {
                     message: format!(
-                        "there is no help on `{other}`; topics are run, exit-codes, config, and \
+                        "there is no help on `{other}`; topics are run, isolation, exit-codes, config, \
+                         and \
                          the commands"
                     ),
                     see: "pyw --help".into(),
@@ -102,18 +105,38 @@ fn exit_codes() -> String {
     out
 }
 
+fn isolation() -> String {
+    let mut out = String::from(
+        "What stands between a program and the host has a name, which --dry-run and -v tell:\n\n",
+    );
+    for level in IsolationLevel::ALL {
+        out.push_str(&format!("  {:<8} {}\n", level.name(), level.meaning()));
+    }
+    out.push_str(
+        "\nA program is run with `strong` or not at all, where the system has the whole fence (Linux \
+         6.2 and\nnewer, with Landlock and seccomp), and with `runtime` elsewhere. Node is no sandbox: \
+         it reaches\n`process`, which you accept by naming it, or an interpreter for Emscripten; a \
+         project or a script\ncannot. --require-isolation LEVEL, PYW_ISOLATION and the key \
+         `isolation` of the configuration insist\non a level, or accept a lower one. A project's \
+         file may only ask for more than yours.\n",
+    );
+    out
+}
+
 const CONFIG: &str = "\
 Settings come from, each going before the ones above it:
 
   the user's file     config.toml in pyw's configuration folder, or what PYW_CONFIG names
   the project's file  pyw.toml, or [tool.pyw] in pyproject.toml, in the nearest folder upwards
   the environment     PYW_RUNTIME, PYW_RUNTIMES, PYW_PYTHON, PYW_STORE, PYW_OFFLINE, PYW_NETWORK,
-                      PYW_MEMORY, PYW_STACK, PYW_TIMEOUT, and PYW_RUNTIME_<NAME> for paths
+                      PYW_MEMORY, PYW_STACK, PYW_TIMEOUT, PYW_CPU_TIME, PYW_OUTPUT_SIZE,
+                      PYW_OPEN_FILES, PYW_ISOLATION, and PYW_RUNTIME_<NAME> for paths
   the command line
 
-Keys: runtime, runtimes, python, store, offline, network, memory, stack, timeout, cwd, mounts, env,
-and the table [paths] with the path of a runtime by its name. A project may choose a runtime and an
-interpreter and set limits; it cannot grant anything.
+Keys: runtime, runtimes, python, store, offline, network, memory, stack, timeout, cpu-time,
+output-size, open-files, isolation, cwd, mounts, env, and the table [paths] with the path of a
+runtime by its name. A project may choose a runtime and an interpreter and set limits; it cannot
+grant anything.
 
 `pyw config show` prints each value and where it comes from.
 ";

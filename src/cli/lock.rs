@@ -32,9 +32,8 @@ pub fn execute(
             see: "pyw help lock".into(),
         });
     }
-    let context = load(subject, common)?;
-    let brief = packages::brief_of_subject(subject, &context)?;
-    let interpreter = context.interpreter_for(&brief, None)?;
+    let (context, brief) = load(subject, common)?;
+    let interpreter = context.interpreter_for(&brief, subject.platform()?)?;
     let path = place(&brief, output, &context)?;
     if check {
         return check_lock(&brief, &interpreter, &path);
@@ -59,16 +58,24 @@ pub fn execute(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The context of a command about a script or project.
+/// The context of a command about a script or project, and what that is to have.
 ///
 /// # Errors
-/// The configuration is wrong.
-pub fn load(subject: &Subject, common: &Common) -> Result<Context, Error> {
-    Context::load(Partial {
+/// The configuration, the script or the project is wrong.
+pub fn load(subject: &Subject, common: &Common) -> Result<(Context, Brief), Error> {
+    let partial = Partial {
         offline: common.offline.then_some(true),
         python: subject.python.clone(),
         ..Partial::default()
-    })
+    };
+    let cwd = super::context::current_folder()?;
+    let script = match &subject.target {
+        Some(target) => packages::header(&cwd.join(target))?,
+        None => None,
+    };
+    let context = Context::load_for(partial, script.as_ref())?;
+    let brief = packages::brief_of_subject(subject, script.as_ref(), &context)?;
+    Ok((context, brief))
 }
 
 /// The lock for a brief, near the old one.

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod check;
 pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod export;
 pub mod help;
 pub mod lock;
@@ -15,6 +16,7 @@ pub mod run;
 pub mod runtime;
 pub mod split;
 pub mod tree;
+pub mod trust;
 
 use std::process::ExitCode;
 
@@ -127,6 +129,12 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
         }
         Command::Tree { subject, output } => tree::execute(&subject, output.format, &manage.common),
         Command::Cache(command) => cache::execute(command),
+        Command::Doctor { output } => doctor::execute(output.format, &manage.common),
+        Command::Trust {
+            target,
+            list,
+            forget,
+        } => trust::execute(target.as_deref(), list, forget, &manage.common),
         Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
     }
 }

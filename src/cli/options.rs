@@ -121,6 +121,10 @@ pub struct Subject {
     #[arg(long, value_name = "WHICH")]
     pub python: Option<String>,
 
+    /// What that interpreter was built for: wasi or emscripten
+    #[arg(long, value_name = "NAME")]
+    pub platform: Option<String>,
+
     #[command(flatten)]
     pub packages: PackageOptions,
 }
@@ -205,9 +209,9 @@ pub struct RunOptions {
     #[arg(long, help_heading = "What it may touch")]
     pub no_tmp: bool,
 
-    /// Accept that read-only mounts can be written, where neither runtime nor fence prevents it
-    #[arg(long, help_heading = "What it may touch")]
-    pub accept_writable_mounts: bool,
+    /// Run only with this isolation or more: strong, runtime, process, none (`pyw help isolation`)
+    #[arg(long, value_name = "LEVEL", help_heading = "What it may touch")]
+    pub require_isolation: Option<String>,
 
     /// Most linear memory it may use, such as 256M
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
@@ -216,6 +220,18 @@ pub struct RunOptions {
     /// Longest time it may run, such as 30s or 2m
     #[arg(long, value_name = "DURATION", help_heading = "What it may use up")]
     pub timeout: Option<String>,
+
+    /// Longest time that its runtime may keep processors busy, such as 10s
+    #[arg(long, value_name = "DURATION", help_heading = "What it may use up")]
+    pub cpu_time: Option<String>,
+
+    /// Most that it may write to stdout and stderr together, such as 10M; both are pipes then
+    #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
+    pub output_size: Option<String>,
+
+    /// Most files that its runtime may have open at once, its own among them (64 or more)
+    #[arg(long, value_name = "NUMBER", help_heading = "What it may use up")]
+    pub open_files: Option<String>,
 
     /// Size of its wasm stack, such as 8M
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
@@ -260,8 +276,22 @@ impl RunOptions {
     /// # Errors
     /// It is no platform.
     pub fn platform(&self) -> Result<Option<Platform>, Error> {
-        let parsed = self.platform.as_deref().map(str::parse).transpose();
-        parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+        platform(self.platform.as_deref())
+    }
+}
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>, Error> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|message: String| Error::usage(format!("--platform: {message}")))
+}
+
+impl Subject {
+    /// What `--platform` says.
+    ///
+    /// # Errors
+    /// It is no platform.
+    pub fn platform(&self) -> Result<Option<Platform>, Error> {
+        platform(self.platform.as_deref())
     }
 }
 
@@ -302,7 +332,7 @@ pub enum Command {
     /// List, find, check, install and remove runtimes
     #[command(subcommand)]
     Runtime(RuntimeCommand),
-    /// List, install, remove and inspect interpreters
+    /// List, install, remove, inspect, pack and verify interpreters
     #[command(subcommand)]
     Python(PythonCommand),
     /// Show the configuration and where each value comes from
@@ -344,7 +374,24 @@ pub enum Command {
                       in the configuration, puts the store elsewhere."
     )]
     Cache(CacheCommand),
-    /// Explain a topic: run, exit-codes, config
+    /// Tell what there is to run with, how well it isolates, and what could be better
+    Doctor {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Agree to what a script or project asks for, as it asks for it now
+    Trust {
+        /// The script, or the project's folder; the current one if nothing is named
+        #[arg(value_name = "SCRIPT|PROJECT", conflicts_with = "list")]
+        target: Option<String>,
+        /// Show what was agreed to
+        #[arg(long)]
+        list: bool,
+        /// Take it back
+        #[arg(long, conflicts_with = "list")]
+        forget: bool,
+    },
+    /// Explain a topic: run, isolation, exit-codes, config
     Help {
         /// The topic
         topic: Option<String>,
@@ -395,17 +442,34 @@ pub enum PythonCommand {
     },
     /// Install an interpreter
     Install {
-        /// A version, a specifier, a name from `pyw python list`, or a path
+        /// A version, a specifier, a name from `pyw python list`, a path, or an address (with
+        /// #sha256=… it has to have that hash); with --index a requirement such as cpython>=3.13
         which: String,
+        /// Take it from a folder of pybis, or from a simple index that has them
+        #[arg(long, value_name = "URL|DIR")]
+        index: Option<String>,
+    },
+    /// Make a pybi of an interpreter in any layout that pyw can import
+    Pack {
+        /// A .wasm, a folder, a release zip or tarball, a .pybi, or what --python takes
+        source: String,
+        /// Where the pybi goes
+        #[arg(short, long, value_name = "DIR")]
+        output: String,
+    },
+    /// Check a pybi: its structure, its RECORD, its links, and what it says of its module
+    Verify {
+        /// A .pybi
+        file: String,
     },
     /// Remove an installed interpreter
     Remove {
         /// Its name, as `pyw python list` shows it
         name: String,
     },
-    /// Show what a module or an installed interpreter is
+    /// Show what a module, a pybi or an installed interpreter is
     Inspect {
-        /// A .wasm file, or what --python takes
+        /// A .wasm or .pybi file, or what --python takes
         which: String,
         #[command(flatten)]
         output: Output,

@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::context::Context;
+use super::context::{Context, HeaderOf};
 use super::options::{PackageOptions, Subject};
 use super::split::Program;
 use crate::error::Error;
@@ -12,6 +12,7 @@ use crate::package::brief::Surroundings;
 use crate::package::environment::{self, Contents, Environment};
 use crate::package::project::Project;
 use crate::package::resolution::{Prereleases, parse_upload_before};
+use crate::package::script::{self, ScriptError};
 use crate::package::{Brief, Index, PackageError};
 use crate::sandbox::mount::guest_path_of;
 use crate::store::indexes::{IndexArguments, IndexSettings};
@@ -29,12 +30,28 @@ pub struct Provided {
     pub held: Use,
 }
 
+/// The header of the script at this path; `None` where there is nothing that could have one.
+///
+/// # Errors
+/// The script cannot be read, or its header is wrong.
+pub fn header(path: &Utf8Path) -> Result<Option<HeaderOf>, ScriptError> {
+    // Whatever else it is, running it will tell.
+    if !path.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(HeaderOf {
+        path: path.to_owned(),
+        scan: script::read(path)?,
+    }))
+}
+
 /// What the program of a run is to have.
 ///
 /// # Errors
 /// The header, the project, a file or an option is wrong.
 pub fn brief_of_run(
     program: &Program,
+    script: Option<&HeaderOf>,
     is_command: bool,
     options: &PackageOptions,
     context: &Context,
@@ -42,14 +59,10 @@ pub fn brief_of_run(
     let around = surroundings(context);
     let mut brief = Brief::default();
     let mut wants_project = is_command || asks_for_project(options);
-    match program {
-        // Whatever else it is, running it will tell.
-        Program::Script(path) if context.cwd.join(path).is_file() => {
-            brief.add_script(Utf8Path::new(path), &around)?;
-        }
-        Program::Module(_) => wants_project = true,
-        _ => {}
+    if let Some(script) = script {
+        brief.add_script(&script.path, &script.scan, &around)?;
     }
+    wants_project |= matches!(program, Program::Module(_));
     if wants_project && !options.no_project {
         add_project(&mut brief, options, context)?;
     }
@@ -60,7 +73,11 @@ pub fn brief_of_run(
 ///
 /// # Errors
 /// As [`brief_of_run`]; there is no such script or project.
-pub fn brief_of_subject(subject: &Subject, context: &Context) -> Result<Brief, Error> {
+pub fn brief_of_subject(
+    subject: &Subject,
+    script: Option<&HeaderOf>,
+    context: &Context,
+) -> Result<Brief, Error> {
     let around = surroundings(context);
     let options = &subject.packages;
     let mut brief = Brief::default();
@@ -71,7 +88,15 @@ pub fn brief_of_subject(subject: &Subject, context: &Context) -> Result<Brief, E
             brief.add_project(&project, &options.extra, &options.group, &around)?;
         }
         Some(path) => {
-            brief.add_script(path, &around)?;
+            match script {
+                Some(script) => brief.add_script(&script.path, &script.scan, &around)?,
+                None => {
+                    return Err(crate::request::RequestError::NoScript {
+                        path: path.to_string(),
+                    }
+                    .into());
+                }
+            }
             if asks_for_project(options) {
                 add_project(&mut brief, options, context)?;
             }

@@ -6,20 +6,22 @@ use std::process::ExitCode;
 
 use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
-use super::packages;
-use super::split::Split;
+use super::split::{Program, Split};
+use super::{packages, trust};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
-use crate::launch;
+use crate::launch::{self, LaunchError};
 use crate::package::environment::Environment;
 use crate::plan::Plan;
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
-use crate::sandbox::limits::{parse_duration, parse_size};
-use crate::sandbox::{EnvSpec, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env};
+use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
+use crate::sandbox::{
+    EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
+};
 use crate::store::{Kind, Store, StoreError};
 use crate::ui::{dry_run, progress};
 
@@ -29,12 +31,23 @@ use crate::ui::{dry_run, progress};
 /// Whatever keeps the program from being run as it was asked for.
 pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
     progress::init(split.verbosity(&options));
-    let mut context = Context::load(partial(&options)?)?;
+    let script = match &split.program {
+        Program::Script(path) => packages::header(&current_folder()?.join(path))?,
+        _ => None,
+    };
+    let mut context = Context::load_for(partial(&options)?, script.as_ref())?;
+    trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
     context.allow_vulnerable = options.allow_vulnerable_runtime;
     let is_command = options.entry.is_some();
-    let brief = packages::brief_of_run(&split.program, is_command, &options.packages, &context)?;
+    let brief = packages::brief_of_run(
+        &split.program,
+        script.as_ref(),
+        is_command,
+        &options.packages,
+        &context,
+    )?;
     let mut request = request(split, &options, &context)?;
-    let interpreter = context.interpreter_for(&brief, options.platform()?)?;
+    let (interpreter, _held) = context.held_interpreter(&brief, options.platform()?)?;
     let provided = packages::provide(&context, &brief, &interpreter)?;
     if let Some(provided) = &provided {
         request.roots.clone_from(&provided.roots);
@@ -52,18 +65,24 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     progress::verbose(&format!(
-        "using {} ({}, from {}) and CPython {} ({})",
+        "using {} ({}, from {}) and CPython {} ({}), isolation {}: {}",
         runtime.label(),
         runtime.executable,
         runtime.found,
         interpreter.info.version,
         interpreter.key,
+        plan.isolation,
+        plan.isolation.meaning(),
     ));
     warm(&context, &runtime, &interpreter)?;
     // Nothing of the store that the program needs is pruned while it runs.
     let held = context
         .store
         .hold_all(needs.iter().map(Utf8PathBuf::as_path))?;
+    launch::process::close_on_exec().map_err(|source| LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    })?;
     held.iter().for_each(crate::store::usage::Use::pass_on);
     drop(provided);
     let outcome = launch::run(&plan)?;
@@ -77,8 +96,8 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
     if !runtime.descriptor.command.compiles {
         return Ok(());
     }
-    let module = interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
-    let mark = runtime.cache.join(compiled_mark(runtime, &module));
+    let module = interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
+    let mark = runtime.cache.join(compiled_mark(runtime, &module.path));
     if mark.exists() {
         return Ok(());
     }
@@ -101,7 +120,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
         javascript: false,
         scratch: None,
     };
-    let plan = context.plan(&sandbox, runtime, &module, 0, false)?;
+    let plan = context.plan(&sandbox, runtime, &module, IsolationLevel::None)?;
     // A failure will be met again, and told, when the program itself is run.
     if launch::capture(&plan, &|| {}).is_ok() {
         let _ = std::fs::write(&mark, b"");
@@ -133,7 +152,7 @@ fn choose(
     environment: Option<&Environment>,
     options: &RunOptions,
 ) -> Result<(Runtime, Plan, Vec<Utf8PathBuf>), Error> {
-    let accept_writable = options.accept_writable_mounts;
+    let platform = options.platform()?;
     let scratch = match options.dry_run {
         true => launch::scratch::choose_apart(),
         false => launch::scratch::choose(),
@@ -145,11 +164,15 @@ fn choose(
     let mut first_error = None;
     for runtime in context.candidates(interpreter.info.system())? {
         let module =
-            interpreter.adapted_path(&runtime.descriptor.quirks.adaptations, &context.store);
-        let memory = interpreter.info.module_memory;
-        match context.plan(&sandbox, &runtime, &module, memory, accept_writable) {
+            interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
+        let required = context.required(&runtime, platform);
+        match context.plan(&sandbox, &runtime, &module, required) {
             Ok(plan) => {
-                let mut needs = vec![plan.program.clone(), module, interpreter.folder.clone()];
+                let mut needs = vec![
+                    plan.program.clone(),
+                    module.path,
+                    interpreter.folder.clone(),
+                ];
                 needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
                 return Ok((runtime, plan, needs));
@@ -213,6 +236,11 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let memory = options.memory.as_deref().map(parse_size).transpose();
     let stack = options.stack.as_deref().map(parse_size).transpose();
     let timeout = options.timeout.as_deref().map(parse_duration).transpose();
+    let cpu_time = options.cpu_time.as_deref().map(parse_duration).transpose();
+    let output_size = options.output_size.as_deref().map(parse_size).transpose();
+    let open_files = options.open_files.as_deref().map(parse_count).transpose();
+    let isolation = options.require_isolation.as_deref();
+    let isolation = isolation.map(str::parse::<IsolationLevel>).transpose();
     let network = match options.network.as_deref() {
         None => None,
         Some("none") => Some(Network::None),
@@ -246,6 +274,10 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         memory: memory.map_err(wrong("--memory"))?,
         stack: stack.map_err(wrong("--stack"))?,
         timeout: timeout.map_err(wrong("--timeout"))?,
+        cpu_time: cpu_time.map_err(wrong("--cpu-time"))?,
+        output_size: output_size.map_err(wrong("--output-size"))?,
+        open_files: open_files.map_err(wrong("--open-files"))?,
+        isolation: isolation.map_err(wrong("--require-isolation"))?,
         cwd: options.cwd.clone(),
         mounts: mounts.collect::<Result<_, _>>().map_err(wrong("--mount"))?,
         env_files,
@@ -286,11 +318,16 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             memory: config.memory.value,
             stack: config.stack.value,
             timeout: config.timeout.value,
+            cpu_time: config.cpu_time.value,
+            output_size: config.output_size.value,
+            open_files: config.open_files.value,
         },
         terminals: Terminals {
             stdin: std::io::stdin().is_terminal(),
-            stdout: std::io::stdout().is_terminal(),
-            stderr: std::io::stderr().is_terminal(),
+            // What is counted goes through a pipe.
+            stdout: config.output_size.value.is_none() && std::io::stdout().is_terminal(),
+            stderr: config.output_size.value.is_none() && std::io::stderr().is_terminal(),
+            size: launch::terminal_size(),
         },
         private_tmp: !options.no_tmp,
         javascript: options.js,

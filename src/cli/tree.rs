@@ -14,8 +14,7 @@ use crate::package::resolution::{Resolution, Resolved, Source, Why};
 /// # Errors
 /// The packages cannot be had together.
 pub fn execute(subject: &Subject, format: Format, common: &Common) -> Result<ExitCode, Error> {
-    let context = lock::load(subject, common)?;
-    let brief = packages::brief_of_subject(subject, &context)?;
+    let (context, brief) = lock::load(subject, common)?;
     if brief.is_empty() && brief.lock.is_none() {
         return Err(lock::nothing(&context));
     }
@@ -25,7 +24,7 @@ pub fn execute(subject: &Subject, format: Format, common: &Common) -> Result<Exi
             see: "pyw help tree".into(),
         });
     }
-    let interpreter = context.interpreter_for(&brief, None)?;
+    let interpreter = context.interpreter_for(&brief, subject.platform()?)?;
     let index = packages::index(&context, &brief)?;
     let preferences = blueprint::own_lock(&brief)?.map(|(_, lock)| versions_of(&lock));
     let (resolution, _) =

@@ -98,7 +98,7 @@ impl Excerpt {
 }
 
 /// The character, or a stand-in for one that would act on the terminal.
-fn visible(c: char) -> char {
+pub(crate) fn visible(c: char) -> char {
     let turns_order =
         matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if (c.is_control() && c != '\t') || turns_order {

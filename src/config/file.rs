@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::asks::Asks;
 use super::excerpt::Excerpt;
 use super::{
     ConfigError, Invalid, Layer, Origin, RuntimeChoice, Setting, absolute, parse_network,
@@ -17,10 +18,12 @@ use crate::sandbox::limits::{parse_duration, parse_size};
 use crate::sandbox::{EnvSpec, MountSpec, Network};
 
 /// Keys that a project file may have.
-const PROJECT_KEYS: &str =
-    "`runtime`, `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`";
+const PROJECT_KEYS: &str = "`runtime`, `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, \
+     `cpu-time`, `output-size`, `open-files`, `isolation`";
+/// Keys by which a project's file asks, and the user's grants.
+const ASKED_KEYS: &str = "`mounts`, `env`";
 /// Keys that only the user's file may have.
-const USER_KEYS: &str = "`store`, `cwd`, `mounts`, `env`, `paths`";
+const USER_KEYS: &str = "`store`, `cwd`, `paths`";
 
 type Text = Spanned<String>;
 type List = Spanned<Vec<Text>>;
@@ -38,6 +41,13 @@ struct File {
     memory: Option<Text>,
     stack: Option<Text>,
     timeout: Option<Text>,
+    #[serde(rename = "cpu-time")]
+    cpu_time: Option<Text>,
+    #[serde(rename = "output-size")]
+    output_size: Option<Text>,
+    #[serde(rename = "open-files")]
+    open_files: Option<Spanned<u64>>,
+    isolation: Option<Text>,
     cwd: Option<Text>,
     mounts: Option<List>,
     env: Option<List>,
@@ -60,6 +70,7 @@ struct Tool {
 pub(super) enum Owner {
     User,
     Project,
+    Script,
 }
 
 /// A file's text with what is needed to understand it.
@@ -68,6 +79,8 @@ pub(super) struct Source<'a> {
     pub path: &'a Utf8Path,
     /// Without a byte order mark.
     pub text: &'a str,
+    /// The text that mistakes are shown in, where that is another one of the same length.
+    pub shown: Option<&'a str>,
     /// For `~/` in the user's file.
     pub home: Option<&'a Utf8Path>,
     /// Where the user's own file is or would be, for hints.
@@ -96,7 +109,7 @@ impl Source<'_> {
     }
 
     fn understand(&self, file: File) -> Result<Layer, ConfigError> {
-        if self.owner == Owner::Project {
+        if self.owner != Owner::User {
             self.refuse_what_projects_may_not(&file)?;
         }
         let mut layer = Layer {
@@ -108,6 +121,10 @@ impl Source<'_> {
             memory: self.setting(file.memory, |t| parse_size(&t))?,
             stack: self.setting(file.stack, |t| parse_size(&t))?,
             timeout: self.setting(file.timeout, |t| parse_duration(&t))?,
+            cpu_time: self.setting(file.cpu_time, |t| parse_duration(&t))?,
+            output_size: self.setting(file.output_size, |t| parse_size(&t))?,
+            open_files: file.open_files.map(|count| self.place(count)),
+            isolation: self.setting(file.isolation, |t| t.parse())?,
             cwd: self.setting(file.cwd, |t| {
                 resolve_cwd(self.base(), self.expand_home(&t)?.as_str())
             })?,
@@ -151,17 +168,38 @@ impl Source<'_> {
                 return Err(self.invalid(span, &message, None));
             }
         }
+        if self.owner != Owner::User {
+            self.only_ask(&mut layer);
+        }
         Ok(layer)
     }
 
-    /// A project's file comes with code that is not trusted: it must not run things on the host or
-    /// let the program touch more.
+    /// Turns what would widen the sandbox into requests. A variable with its value takes nothing
+    /// from the host, so it is simply set.
+    fn only_ask(&self, layer: &mut Layer) {
+        let (asked, own) = std::mem::take(&mut layer.env)
+            .into_iter()
+            .partition(|spec| spec.value.value.is_none());
+        layer.env = own;
+        let asks = Asks {
+            file: self.path.to_owned(),
+            mounts: std::mem::take(&mut layer.mounts),
+            env: asked,
+            network: layer
+                .network
+                .take_if(|network| network.value == Network::Host),
+        };
+        if !asks.is_empty() {
+            layer.asks.push(asks);
+        }
+    }
+
+    /// A project's file comes with code that is not trusted: it must not run things on the host, and
+    /// for more than programs get by default it can only ask.
     fn refuse_what_projects_may_not(&self, file: &File) -> Result<(), ConfigError> {
         let refused = [
             ("store", "", file.store.as_ref().map(Spanned::span)),
             ("cwd", "--cwd", file.cwd.as_ref().map(Spanned::span)),
-            ("mounts", "--mount", file.mounts.as_ref().map(Spanned::span)),
-            ("env", "--env", file.env.as_ref().map(Spanned::span)),
             ("paths", "", file.paths.as_ref().map(Spanned::span)),
         ];
         for (key, flag, span) in refused {
@@ -179,13 +217,6 @@ impl Source<'_> {
                 };
                 return Err(self.invalid(span, &message, Some(self.elsewhere(&command_line))));
             }
-        }
-        if let Some(network) = &file.network
-            && parse_network(network.get_ref()) == Ok(Network::Host)
-        {
-            let message = "a project file may take the network away, but not grant it";
-            let hint = self.elsewhere("on the command line (`--network host`)");
-            return Err(self.invalid(network.span(), message, Some(hint)));
         }
         if let Some(offline) = &file.offline
             && !offline.get_ref()
@@ -238,7 +269,7 @@ impl Source<'_> {
         let path = self.path.to_owned();
         match self.owner {
             Owner::User => Origin::UserFile { path, line },
-            Owner::Project => Origin::ProjectFile { path, line },
+            Owner::Project | Owner::Script => Origin::ProjectFile { path, line },
         }
     }
 
@@ -285,8 +316,8 @@ impl Source<'_> {
 
     fn syntax(&self, error: &toml::de::Error) -> ConfigError {
         let known = match self.owner {
-            Owner::User => format!("{PROJECT_KEYS}, {USER_KEYS}"),
-            Owner::Project => PROJECT_KEYS.to_owned(),
+            Owner::User => format!("{PROJECT_KEYS}, {ASKED_KEYS}, {USER_KEYS}"),
+            Owner::Project | Owner::Script => format!("{PROJECT_KEYS}, {ASKED_KEYS}"),
         };
         let unknown = error
             .message()
@@ -301,7 +332,7 @@ impl Source<'_> {
 
     fn invalid(&self, span: Range<usize>, message: &str, hint: Option<String>) -> ConfigError {
         ConfigError::Invalid(Box::new(Invalid {
-            place: Excerpt::new(self.path, self.text, span),
+            place: Excerpt::new(self.path, self.shown.unwrap_or(self.text), span),
             message: message.to_owned(),
             hint,
         }))

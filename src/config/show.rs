@@ -62,6 +62,18 @@ pub fn show_rows(config: &Config) -> Vec<Row> {
         row("timeout", &config.timeout, |timeout| {
             timeout.map(format_duration)
         }),
+        row("cpu-time", &config.cpu_time, |limit| {
+            limit.map(format_duration)
+        }),
+        row("output-size", &config.output_size, |limit| {
+            limit.map(format_size)
+        }),
+        row("open-files", &config.open_files, |limit| {
+            limit.map(|n| n.to_string())
+        }),
+        row("isolation", &config.isolation, |level| {
+            level.map(|level| level.to_string())
+        }),
         row("cwd", &config.cwd, Clone::clone),
     ];
     rows.extend(items("mounts", &config.mounts));

@@ -1,8 +1,10 @@
 # Runs inside an interpreter that is being imported. The first argument says what to do:
 #
 #   unpack FOLDER            copies the standard library that is built into the module
-#   hook FOLDER FILE        makes the library run FILE, pyw's bootstrap, at every start
-#   compile FOLDER I N      byte-compiles every N-th module, from the I-th on; prints a dot each
+#   hook FOLDER FILE KEEP   makes the library run FILE, pyw's bootstrap, at every start; what it
+#                           changes of the library is kept in KEEP as it was
+#   compile FOLDER I N      byte-compiles every N-th module, from the I-th on, unless that is done;
+#                           prints a dot each
 #   compile-list FILE       byte-compiles what a JSON list of (source, final path, output) names
 #   describe FILE           writes what the interpreter says of itself as JSON
 #
@@ -63,20 +65,28 @@ del _pyw_without_sockets
 """
 
 
-def append(folder, module, text):
+def append(folder, module, text, keep):
     """Adds to the end of a module of the library, which may be there as byte code only."""
     import marshal
 
     path = os.path.join(folder, *module.split("/"))
     if os.path.exists(path):
+        copy(path, os.path.join(keep, module))
         with open(path, "a", encoding="utf-8") as out:
             out.write(text)
     elif os.path.exists(path + "c"):
+        copy(path + "c", os.path.join(keep, module + "c"))
         with open(path + "c", "rb") as source:
             original = marshal.loads(source.read()[16:])
         code = compile("exec('@')" + text, original.co_filename, "exec", dont_inherit=True)
         write(path + "c", code.replace(
             co_consts=tuple(original if const == "@" else const for const in code.co_consts)))
+
+
+def copy(path, to):
+    os.makedirs(os.path.dirname(to), exist_ok=True)
+    with open(path, "rb") as source, open(to, "wb") as out:
+        out.write(source.read())
 
 
 def write(path, code):
@@ -91,13 +101,13 @@ def write(path, code):
 NO_JAVASCRIPT = '"""The JavaScript side, which this program was not given."""\n'
 
 
-def hook(folder, file):
+def hook(folder, file, keep):
     with open(file, "rb") as source:
         # Without a source beside it, this file is found whatever -O or PYTHONPYCACHEPREFIX say.
         code = compile(source.read(), "<pyw>", "exec", dont_inherit=True)
     write(os.path.join(folder, "_pyw_start.pyc"), code)
-    append(folder, "encodings/__init__.py", HOOK)
-    append(folder, "asyncio/selector_events.py", LOOP)
+    append(folder, "encodings/__init__.py", HOOK, keep)
+    append(folder, "asyncio/selector_events.py", LOOP, keep)
     if sys.platform == "emscripten":
         with open(os.path.join(folder, "js.py"), "w", encoding="utf-8") as out:
             out.write(NO_JAVASCRIPT)
@@ -113,10 +123,21 @@ def modules(folder):
 
 def compile_one(source, path, output):
     import importlib.util
-    from importlib._bootstrap_external import _code_to_hash_pyc
+    import marshal
 
     with open(source, "rb") as file:
         data = file.read()
+    # Unchecked: the tree never changes, and asking for times costs more than reading.
+    head = importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + importlib.util.source_hash(data)
+    target = importlib.util.cache_from_source(output)
+    try:
+        with open(target, "rb") as done:
+            if done.read(16) == head:
+                sys.stdout.write(".")
+                sys.stdout.flush()
+                return
+    except OSError:
+        pass
     try:
         code = compile(data, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, OverflowError, MemoryError):
@@ -125,12 +146,9 @@ def compile_one(source, path, output):
     finally:
         sys.stdout.write(".")
         sys.stdout.flush()
-    # Unchecked: the tree never changes, and asking for times costs more than reading.
-    pyc = _code_to_hash_pyc(code, importlib.util.source_hash(data), False)
-    target = importlib.util.cache_from_source(output)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with open(target, "wb") as out:
-        out.write(pyc)
+        out.write(head + marshal.dumps(code))
 
 
 def compile_all(folder, first, step):
@@ -169,7 +187,8 @@ def describe(file):
     major, minor = info[:2]
     # Only the five names of the standard scheme, and relative, as PEP 711 wants them.
     paths = {}
-    for key, path in sysconfig.get_paths(vars={"base": "", "platbase": ""}).items():
+    root = dict.fromkeys(["base", "platbase", "installed_base", "installed_platbase"], "")
+    for key, path in sysconfig.get_paths(vars=root).items():
         paths[key] = path.lstrip("/") or "."
     own, *aliases = platform_tags()
     told = {

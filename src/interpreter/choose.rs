@@ -26,7 +26,7 @@ pub enum Wanted {
     },
     /// A catalog entry or installed interpreter by name.
     Name(String),
-    /// A `.wasm`, a folder, a zip or a `.pybi`.
+    /// A `.wasm`, a folder, a zip or tarball, or a `.pybi`.
     Path(Utf8PathBuf),
     /// A build for this platform that is the other as well.
     On(Platform, Box<Wanted>),
@@ -40,8 +40,9 @@ impl Wanted {
     /// It is none of the four.
     pub fn parse(text: &str) -> Result<Self, InterpreterError> {
         let text = text.trim();
-        let ending = Utf8Path::new(text).extension().unwrap_or_default();
-        if text.contains(['/', '\\']) || ["wasm", "zip", "pybi"].contains(&ending) || text == "." {
+        const ENDINGS: [&str; 6] = [".wasm", ".zip", ".pybi", ".tar.xz", ".tar.gz", ".tgz"];
+        let is_file = ENDINGS.iter().any(|ending| text.ends_with(ending));
+        if text.contains(['/', '\\']) || is_file || text == "." {
             return Ok(Self::Path(text.into()));
         }
         if text.starts_with("cpython-") {
@@ -116,7 +117,7 @@ impl std::fmt::Display for Wanted {
 }
 
 /// What to run: something in the store already, or something to import.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Choice<'a> {
     Installed(&'a Interpreter),
     Catalog(&'a Entry),

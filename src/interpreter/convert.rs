@@ -5,12 +5,15 @@
 //! library, and tells its version, markers, paths and platform. All of that happens in a sandbox
 //! that can write nothing but the tree being made.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::catalog::Entry;
+use super::catalog::{self, Entry};
 use super::error::InterpreterError;
-use super::wasm;
-use super::{INFO_FILE, Info, Interpreter, MODULE, Platform, embedded, layout};
+use super::pybi::{self, read::Verified};
+use super::wasm::{self, ModuleInfo};
+use super::{INFO_FILE, Info, Interpreter, MODULE, ORIGINALS, Platform, embedded, layout};
 use crate::sandbox::{Access, Mount, Purpose};
 use crate::store::fetch::{Expected, Fetcher};
 use crate::store::hash::Sha256;
@@ -20,6 +23,9 @@ use crate::ui::progress::Progress;
 /// Where the guest sees the scripts, and where it leaves what it is asked for.
 const IN: &str = "/.pyw/in";
 const OUT: &str = "/.pyw/out";
+/// So many guests compile a library. Not as many as there are processors: byte code depends on what
+/// the same process compiled before, and a library is to come out the same on every machine.
+const SHARDS: usize = 4;
 
 /// Something that can run a module in a sandbox. Implemented where plans are made and launched,
 /// which this module knows nothing of.
@@ -55,140 +61,279 @@ pub fn from_catalog(
                 size: entry.size,
             };
             fetcher.fetch_first(&entry.name, &entry.sources, expected, &file)?;
-            convert(&file, &entry.name, staging, guest)?;
+            convert(&file, &entry.file, &entry.name, staging, guest)?;
             let _ = std::fs::remove_file(&file);
             Ok(())
         })?;
     Interpreter::open(&folder)
 }
 
-/// Imports a file or folder, unless the same content is in the store.
+/// Imports a file or folder, unless the same content is in the store. Messages name it `shown`.
 ///
 /// # Errors
 /// It isn't there or isn't an interpreter that pyw can run.
 pub fn from_path(
     path: &Utf8Path,
+    shown: &str,
     store: &Store,
     guest: &dyn Guest,
 ) -> Result<Interpreter, InterpreterError> {
     let key = layout::key(path)?;
     let folder = store.get_or_create::<InterpreterError>(Kind::Interpreter, &key, |staging| {
-        convert(path, path.as_str(), staging, guest)
+        let file = path.file_name().unwrap_or_default();
+        convert(path, file, shown, staging, guest)
     })?;
     Interpreter::open(&folder)
 }
 
 fn convert(
     path: &Utf8Path,
+    file: &str,
     shown: &str,
     staging: &Utf8Path,
     guest: &dyn Guest,
 ) -> Result<(), InterpreterError> {
-    // A file that isn't an archive has to be a module; say so before anything is copied.
-    let library = layout::bring(path, staging)?;
-    let module = staging.join(MODULE);
-    let described = wasm::inspect_file(&module).map_err(|e| e.at(shown))?;
-    let platform = Platform::of_module(&module);
-    described
-        .require_interpreter(platform)
-        .map_err(|e| e.at(shown))?;
-    let io = |action, path: &Utf8Path| {
-        let path = path.to_owned();
-        move |source| InterpreterError::Io {
-            action,
-            path,
-            source,
-        }
-    };
-    let scripts = staging.join(".in");
-    let out = staging.join(".out");
-    for folder in [&scripts, &out, &staging.join("lib")] {
-        std::fs::create_dir_all(folder).map_err(io("make", folder))?;
-    }
-    for (name, text) in [
-        ("import.py", crate::guest::IMPORT),
-        ("start.py", crate::guest::START),
-    ] {
-        let file = scripts.join(name);
-        std::fs::write(&file, text).map_err(io("write", &file))?;
-    }
-    let session = Session {
-        guest,
-        module: &module,
-        platform,
-        staging,
-        shown,
-    };
-
-    let spinner = Progress::spinner(&format!("importing {shown}"));
-    // Without a library of its own on disk, the build has to have one inside.
-    let first = if library {
-        session.describe_at_first_of(&session.candidates()?)?
-    } else {
-        let told = session.describe(&[])?;
-        session.run("unpacking its standard library", &[], &["unpack", OUT])?;
-        let from = out.join(basename(&told.stdlib));
-        let to = staging.join("lib").join(basename(&told.stdlib));
-        std::fs::rename(&from, &to).map_err(io("move", &from))?;
-        let mut bytes = std::fs::read(&module).map_err(io("read", &module))?;
-        let hidden = embedded::hide(&mut bytes, embedded::top(&told.stdlib));
-        std::fs::write(&module, bytes).map_err(io("write", &module))?;
-        // The proof: without the mount there is no library any more.
-        if !hidden || session.describe(&[]).is_ok() {
-            return Err(InterpreterError::Import {
-                origin: shown.to_owned(),
-                step: "unpacking its standard library",
-                reason: "the library inside the module cannot be moved out of the way".into(),
-            });
-        }
-        told
-    };
-    drop(spinner);
-
-    let at = vec![super::parent(&first.stdlib).to_owned()];
-    if platform == Platform::Wasi {
-        let dynload = staging
-            .join("lib")
-            .join(basename(&first.stdlib))
-            .join("lib-dynload");
-        std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
-    }
+    let brought = Brought::new(path, file, shown, staging, guest)?;
+    let session = &brought.session;
+    let at = brought.libraries();
     let start = format!("{IN}/start.py");
+    let keep = format!("{OUT}/{ORIGINALS}");
     session.run(
         "taking in the bootstrap",
         &at,
-        &["hook", &first.stdlib, &start],
+        &["hook", &brought.first.stdlib, &start, &keep],
     )?;
-    session.compile(&at, &first.stdlib)?;
-    let told = session.describe(&at)?;
-
+    session.compile(&at, &brought.first.stdlib)?;
     let info = Info {
-        module_sha256: Sha256::of_file(&module)?.to_string(),
-        module_memory: described.memory.map_or(0, |memory| memory.minimum * 65536),
         source: shown.to_owned(),
-        ..told
+        ..brought.info()?
     };
+    let originals = staging.join(ORIGINALS);
+    std::fs::rename(staging.join(".out").join(ORIGINALS), &originals)
+        .map_err(io("move", &originals))?;
     let file = staging.join(INFO_FILE);
     let text = serde_json::to_string_pretty(&info).map_err(|e| InterpreterError::Record {
         path: file.clone(),
         reason: e.to_string(),
     })?;
     std::fs::write(&file, text).map_err(io("write", &file))?;
-    for folder in [scripts, out] {
-        std::fs::remove_dir_all(&folder).map_err(io("remove", &folder))?;
+    brought.clean()
+}
+
+fn io<'a>(
+    action: &'static str,
+    path: &'a Utf8Path,
+) -> impl FnOnce(std::io::Error) -> InterpreterError + 'a {
+    move |source| InterpreterError::Io {
+        action,
+        path: path.to_owned(),
+        source,
     }
-    Ok(())
+}
+
+/// An interpreter in a staging folder, in pyw's own layout, with its standard library on disk, not
+/// compiled, and not changed.
+pub(super) struct Brought<'a> {
+    session: Session<'a>,
+    module: ModuleInfo,
+    /// What a pybi says of itself.
+    pub(super) stated: Option<Verified>,
+    /// What it says of itself, by which it is known where it looks for its library.
+    first: Info,
+}
+
+impl<'a> Brought<'a> {
+    /// Brings the interpreter at `path` in. An archive goes by the name `file`, and messages name it
+    /// `shown`.
+    ///
+    /// # Errors
+    /// It is none, or does not work.
+    pub(super) fn new(
+        path: &Utf8Path,
+        file: &str,
+        shown: &'a str,
+        staging: &'a Utf8Path,
+        guest: &'a dyn Guest,
+    ) -> Result<Self, InterpreterError> {
+        if let Some(reason) = catalog::known_bad(file)? {
+            let file = file.to_owned();
+            return Err(InterpreterError::KnownBad { file, reason });
+        }
+        // A file that isn't an archive has to be a module; say so before anything is run.
+        let layout::Brought { library, stated } = layout::bring(path, file, staging)?;
+        let module = staging.join(MODULE);
+        let described = wasm::inspect_file(&module).map_err(|e| e.at(shown))?;
+        let platform = Platform::of_module(&module);
+        described
+            .require_interpreter(platform)
+            .map_err(|e| e.at(shown))?;
+        let scripts = staging.join(".in");
+        let out = staging.join(".out");
+        for folder in [&scripts, &out, &staging.join("lib")] {
+            std::fs::create_dir_all(folder).map_err(io("make", folder))?;
+        }
+        for (name, text) in [
+            ("import.py", crate::guest::IMPORT),
+            ("start.py", crate::guest::START),
+        ] {
+            let file = scripts.join(name);
+            std::fs::write(&file, text).map_err(io("write", &file))?;
+        }
+        let session = Session {
+            guest,
+            platform,
+            staging,
+            shown,
+        };
+
+        let spinner = Progress::spinner(&format!("importing {shown}"));
+        let told_place = stated.as_ref().and_then(|s| s.pybi.wasm.library.clone());
+        // Without a library of its own on disk, the build has to have one inside.
+        let first = match (library, told_place) {
+            (true, Some(place)) => session.describe_at(place)?,
+            (true, None) => session.describe_at_first_of(&session.candidates()?)?,
+            (false, _) => session.unpack_library()?,
+        };
+        drop(spinner);
+
+        if platform == Platform::Wasi {
+            let dynload = staging
+                .join("lib")
+                .join(basename(&first.stdlib))
+                .join("lib-dynload");
+            std::fs::create_dir_all(&dynload).map_err(io("make", &dynload))?;
+        }
+        Ok(Self {
+            session,
+            module: described,
+            stated,
+            first,
+        })
+    }
+
+    /// Where the guest has to see its library.
+    pub(super) fn libraries(&self) -> Vec<String> {
+        vec![super::parent(&self.first.stdlib).to_owned()]
+    }
+
+    /// Byte-compiles the library, as far as that is not done.
+    pub(super) fn compile(&self) -> Result<(), InterpreterError> {
+        self.session.compile(&self.libraries(), &self.first.stdlib)
+    }
+
+    /// Asks it what it is, with its library in place, and compares that with what a pybi said.
+    pub(super) fn info(&self) -> Result<Info, InterpreterError> {
+        let told = self.session.describe(&self.libraries())?;
+        let staging = self.session.staging;
+        let info = Info {
+            module_sha256: Sha256::of_file(&staging.join(MODULE))?.to_string(),
+            module_memory: self
+                .module
+                .memory
+                .map_or(0, |memory| memory.minimum * 65536),
+            imports: match self.session.platform {
+                Platform::Wasi => self.module.special_imports(),
+                // The JavaScript that comes with it provides them.
+                Platform::Emscripten => BTreeSet::new(),
+            },
+            features: self.module.features.clone(),
+            packages: packages(&staging.join("lib")),
+            ..told
+        };
+        match self
+            .stated
+            .as_ref()
+            .and_then(|stated| contradiction(stated, &info))
+        {
+            Some(fault) => Err(fault.of(self.session.shown).into()),
+            None => Ok(info),
+        }
+    }
+
+    /// Removes what was only needed for the work.
+    pub(super) fn clean(&self) -> Result<(), InterpreterError> {
+        for folder in [".in", ".out"] {
+            let folder = self.session.staging.join(folder);
+            std::fs::remove_dir_all(&folder).map_err(io("remove", &folder))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a pybi says another thing than its interpreter.
+fn contradiction(stated: &Verified, info: &Info) -> Option<pybi::Fault> {
+    for (name, said) in &stated.metadata.markers {
+        if let Some(true_one) = info.markers.get(name)
+            && true_one != said
+        {
+            return Some(pybi::Fault::contradiction(
+                format!("the marker {name} in METADATA, {said:?},"),
+                format!("what the interpreter itself says, {true_one:?},"),
+            ));
+        }
+    }
+    let said = &stated.pybi.wasm.builtin_modules;
+    let wrong = info
+        .builtin_modules
+        .iter()
+        .find(|name| !said.contains(*name));
+    let more = said
+        .iter()
+        .find(|name| !info.builtin_modules.contains(name));
+    match wrong.or(more) {
+        Some(name) if !said.is_empty() => Some(pybi::Fault::contradiction(
+            "Wasm-Builtin-Modules in PYBI",
+            format!("what the interpreter itself says of its module {name}"),
+        )),
+        _ => None,
+    }
+}
+
+/// The packages in a library, by their `.dist-info` folders.
+fn packages(library: &Utf8Path) -> Vec<String> {
+    let entries = walkdir::WalkDir::new(library).max_depth(3);
+    let mut found: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().to_str()?;
+            name.strip_suffix(".dist-info").map(str::to_owned)
+        })
+        .collect();
+    found.sort();
+    found
 }
 
 struct Session<'a> {
     guest: &'a dyn Guest,
-    module: &'a Utf8Path,
     platform: Platform,
     staging: &'a Utf8Path,
     shown: &'a str,
 }
 
 impl Session<'_> {
+    /// Takes the library out of the module, and the module's copy of it out of the way.
+    fn unpack_library(&self) -> Result<Info, InterpreterError> {
+        let module = self.staging.join(MODULE);
+        let told = self.describe(&[])?;
+        self.run("unpacking its standard library", &[], &["unpack", OUT])?;
+        let from = self.staging.join(".out").join(basename(&told.stdlib));
+        let to = self.staging.join("lib").join(basename(&told.stdlib));
+        std::fs::rename(&from, &to).map_err(io("move", &from))?;
+        let mut bytes = std::fs::read(&module).map_err(io("read", &module))?;
+        let hidden = embedded::hide(&mut bytes, embedded::top(&told.stdlib));
+        std::fs::write(&module, bytes).map_err(io("write", &module))?;
+        // The proof: without the mount there is no library any more.
+        if !hidden || self.describe(&[]).is_ok() {
+            return Err(InterpreterError::Import {
+                origin: self.shown.to_owned(),
+                step: "unpacking its standard library",
+                reason: "the library inside the module cannot be moved out of the way".into(),
+            });
+        }
+        Ok(told)
+    }
+
     /// Runs the import script with the library at each of `libraries`.
     fn run(
         &self,
@@ -223,7 +368,7 @@ impl Session<'_> {
         let fixed = ["-I", "-S", "-B", script.as_str()];
         let args = fixed.iter().chain(args).map(|s| (*s).to_owned()).collect();
         self.guest
-            .run(self.module, mounts, args, progress)
+            .run(&self.staging.join(MODULE), mounts, args, progress)
             .map_err(|reason| InterpreterError::Import {
                 origin: self.shown.to_owned(),
                 step,
@@ -242,6 +387,20 @@ impl Session<'_> {
         };
         let text = std::fs::read_to_string(&path).map_err(|e| broken(e.to_string()))?;
         serde_json::from_str(&text).map_err(|e| broken(e.to_string()))
+    }
+
+    /// Describes it with its library at the place that its pybi names, where it has to find it.
+    fn describe_at(&self, place: String) -> Result<Info, InterpreterError> {
+        let told = self.describe(std::slice::from_ref(&place))?;
+        let found = super::parent(&told.stdlib);
+        if found != place {
+            let fault = pybi::Fault::contradiction(
+                format!("Wasm-Library {place} in PYBI"),
+                format!("its module, which finds its library at {found},"),
+            );
+            return Err(fault.of(self.shown).into());
+        }
+        Ok(told)
     }
 
     /// Describes it with its library at the first of these places where it finds it.
@@ -304,15 +463,12 @@ impl Session<'_> {
             return Ok(());
         }
         let bar = Progress::steps(&format!("byte-compiling {}", self.shown), total as u64);
-        let shards = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(8);
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..shards)
+            let workers: Vec<_> = (0..SHARDS)
                 .map(|shard| {
                     let bar = &bar;
                     scope.spawn(move || {
-                        let (first, step) = (shard.to_string(), shards.to_string());
+                        let (first, step) = (shard.to_string(), SHARDS.to_string());
                         self.run_counting(
                             "byte-compiling its standard library",
                             libraries,

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 
 use super::platform::Platform;
+use super::pybi::PybiError;
 use super::wasm::WasmError;
 use crate::error::Code;
 use crate::store::StoreError;
@@ -55,6 +56,12 @@ pub enum InterpreterError {
     #[error("{path}: {message}")]
     Catalog { path: String, message: String },
 
+    #[error("{file} is known not to work: {reason}")]
+    KnownBad { file: String, reason: String },
+
+    #[error(transparent)]
+    Pybi(#[from] PybiError),
+
     #[error(transparent)]
     Wasm(#[from] WasmError),
 
@@ -73,8 +80,12 @@ impl InterpreterError {
             Self::NotUnderstood { .. } | Self::Catalog { .. } | Self::OtherPlatform { .. } => {
                 Code::Usage
             }
-            Self::Layout { .. } | Self::Import { .. } | Self::Record { .. } => Code::Interpreter,
+            Self::Layout { .. }
+            | Self::Import { .. }
+            | Self::Record { .. }
+            | Self::KnownBad { .. } => Code::Interpreter,
             Self::Io { .. } => Code::Storage,
+            Self::Pybi(error) => error.code(),
             Self::Wasm(error) => error.code(),
             Self::Store(error) => error.code(),
         }
@@ -94,7 +105,7 @@ impl InterpreterError {
                 format!("leave --platform out, or say --platform {built_for}")
             }
             Self::Layout { .. } => {
-                "pyw imports a single python.wasm, a folder or zip with python.wasm and \
+                "pyw imports a single python.wasm, a folder, zip or tarball with a module and \
                  lib/python3.X, the npm package pyodide, and a .pybi"
                     .into()
             }
@@ -113,6 +124,8 @@ impl InterpreterError {
                      another disk"
                 )
             }
+            Self::KnownBad { .. } => "take another version of it".into(),
+            Self::Pybi(error) => return error.hint(),
             Self::Wasm(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             _ => return None,

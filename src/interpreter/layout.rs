@@ -1,19 +1,22 @@
-//! The layouts in which CPython for wasm is handed around, brought into one: `bin/python.wasm`
-//! and `lib/python3.X`.
+//! The layouts in which CPython for wasm is handed around, brought into one: `bin/python.wasm`,
+//! `lib/python3.X`, and `licenses`.
 //!
 //! Of Emscripten builds, known are the npm package `pyodide` (`pyodide.asm.wasm`,
 //! `pyodide.asm.mjs`, `python_stdlib.zip`), the same in a folder `lib`, and pyw's own layout:
 //! `bin/python.wasm`, `bin/python.mjs` and a *folder* `lib/python3XX.zip`, since such a build looks
 //! for its library at that very path.
 //!
-//! Known are a lone `python.wasm` (standard library inside, or in `lib` beside it), the folder or
+//! Of WASI builds, known are a lone `python.wasm` (standard library inside, or in `lib` beside it), the folder or
 //! zip of cpython-wasi-build (`python.wasm`, `lib/python3.X`), CPython's own package
-//! (`lib-wasm/python3.X.wasm`), and a PEP 711 pybi (`bin/python.wasm`, `lib/python3.X`).
+//! (`lib-wasm/python3.X.wasm`, in a `.tar.xz`), a PEP 711 pybi, and what pyw itself imported.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::InterpreterError;
-use super::{LOADER, MODULE, format_tag};
+use super::pybi::{self, read::Verified};
+use super::{
+    INFO_FILE, LICENSES, LOADER, MODULE, NO_JAVASCRIPT, ORIGINALS, START_MODULE, format_tag,
+};
 use crate::store::hash::Sha256;
 use crate::store::unpack;
 
@@ -49,9 +52,10 @@ pub fn key(path: &Utf8Path) -> Result<String, InterpreterError> {
         }
     }
     let hash = Sha256::of(seen.as_bytes()).to_string();
-    let stem: String = path
-        .file_stem()
-        .unwrap_or("python")
+    let stem = path.file_stem().unwrap_or("python");
+    let stem: String = stem
+        .strip_suffix(".tar")
+        .unwrap_or(stem)
         .chars()
         .map(|c| match c.to_ascii_lowercase() {
             c if c.is_ascii_alphanumeric() || ".-_+".contains(c) => c,
@@ -89,61 +93,166 @@ fn list_library(root: &Utf8Path, seen: &mut String) -> Result<(), InterpreterErr
     Ok(())
 }
 
-/// Brings the interpreter at `path` into `staging` in pyw's own layout. Answers whether its
-/// standard library came along; otherwise it is inside the module.
+/// What came of bringing an interpreter in.
+#[derive(Debug)]
+pub struct Brought {
+    /// Its standard library came along; otherwise it is inside the module.
+    pub library: bool,
+    /// What a pybi says of itself.
+    pub stated: Option<Verified>,
+}
+
+/// Brings the interpreter at `path` into `staging` in pyw's own layout. An archive goes by the name
+/// `file`, whatever its path is.
 ///
 /// # Errors
 /// No module is found, more than one is, or an archive is malformed.
-pub fn bring(path: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
+pub fn bring(path: &Utf8Path, file: &str, staging: &Utf8Path) -> Result<Brought, InterpreterError> {
     let bin = staging.join("bin");
     std::fs::create_dir_all(&bin).map_err(|source| InterpreterError::Io {
         action: "make",
         path: bin,
         source,
     })?;
+    let plain = |library| Brought {
+        library,
+        stated: None,
+    };
     if path.is_dir() {
-        return take(path, path, staging);
+        return take(path, path, staging).map(plain);
     }
     let begin = beginning(path)?;
     let format = match begin.as_slice() {
-        [b'P', b'K', ..] => Some(unpack::Format::Zip),
-        [0x1f, 0x8b, ..] => Some(unpack::Format::Tgz),
-        _ => None,
+        [b'P', b'K', ..] => unpack::Format::Zip,
+        [0x1f, 0x8b, ..] => unpack::Format::Tgz,
+        [0xfd, b'7', b'z', b'X'] => unpack::Format::Txz,
+        _ => {
+            // Whether it is a module at all is told by the inspection that follows.
+            copy_file(path, &staging.join(MODULE))?;
+            return match beside(path) {
+                Some(folder) => copy_library(&folder, false, staging).map(plain),
+                None => Ok(plain(false)),
+            };
+        }
     };
-    if let Some(format) = format {
-        let unpacked = staging.join(".unpacked");
-        std::fs::create_dir_all(&unpacked).map_err(|source| InterpreterError::Io {
-            action: "make",
-            path: unpacked.clone(),
-            source,
-        })?;
-        unpack::unpack(format, path, &unpacked, &unpack::Unpack::default())?;
-        let root = only_folder(&unpacked)?;
-        let library = take(&root, path, staging)?;
-        let _ = std::fs::remove_dir_all(&unpacked);
-        return Ok(library);
-    }
-    // Whether it is a module at all is told by the inspection that follows.
-    copy_file(path, &staging.join(MODULE))?;
-    match beside(path) {
-        Some(folder) => copy_library(&folder, staging),
-        None => Ok(false),
-    }
+    let unpacked = staging.join(".unpacked");
+    let brought = if file.ends_with(".pybi") {
+        let stated = pybi::read::unpack(path, file, &unpacked)?;
+        take_pybi(&unpacked, stated, staging)?
+    } else {
+        let what = unpack::Unpack::default();
+        unpack::unpack(format, path, &unpacked, &what)?;
+        if unpacked.join(pybi::PYBI).exists() {
+            return Err(pybi::Fault::FileName.of(file).into());
+        }
+        plain(take(&only_folder(&unpacked)?, path, staging)?)
+    };
+    std::fs::remove_dir_all(&unpacked).map_err(|source| InterpreterError::Io {
+        action: "remove",
+        path: unpacked,
+        source,
+    })?;
+    Ok(brought)
+}
+
+fn take_pybi(
+    root: &Utf8Path,
+    stated: Verified,
+    staging: &Utf8Path,
+) -> Result<Brought, InterpreterError> {
+    // It says for where it was compiled, and import checks that.
+    let byte_code = stated.pybi.wasm.library.is_some();
+    copy_licenses(&root.join(pybi::LICENSES), staging)?;
+    let library = match Emscripten::find(root) {
+        Some(files) => files.take(root, Utf8Path::new("the pybi"), byte_code, staging)?,
+        None => {
+            let module = match &stated.module {
+                Some(module) => root.join(module),
+                None => find_module(root)?,
+            };
+            copy_file(&module, &staging.join(MODULE))?;
+            copy_library(root, byte_code, staging)?
+        }
+    };
+    Ok(Brought {
+        library,
+        stated: Some(stated),
+    })
 }
 
 fn take(root: &Utf8Path, shown: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
-    if let Some(files) = Emscripten::find(root) {
-        return files.take(root, shown, staging);
+    let imported = root.join(INFO_FILE).is_file();
+    let licenses = match imported {
+        true => root.join(LICENSES),
+        false => root.to_owned(),
+    };
+    copy_licenses(&licenses, staging)?;
+    let library = match Emscripten::find(root) {
+        Some(files) => files.take(root, shown, false, staging)?,
+        None => {
+            let module = find_module(root).map_err(|error| match error {
+                InterpreterError::Layout { reason, .. } => InterpreterError::Layout {
+                    path: shown.to_owned(),
+                    reason,
+                },
+                other => other,
+            })?;
+            copy_file(&module, &staging.join(MODULE))?;
+            copy_library(root, false, staging)?
+        }
+    };
+    if imported {
+        undo_import(root, staging)?;
     }
-    let module = find_module(root).map_err(|error| match error {
-        InterpreterError::Layout { reason, .. } => InterpreterError::Layout {
-            path: shown.to_owned(),
-            reason,
-        },
-        other => other,
-    })?;
-    copy_file(&module, &staging.join(MODULE))?;
-    copy_library(root, staging)
+    Ok(library)
+}
+
+/// Takes pyw's bootstrap out of a library that was imported.
+fn undo_import(root: &Utf8Path, staging: &Utf8Path) -> Result<(), InterpreterError> {
+    let Some(library) = find_library(staging)? else {
+        return Ok(());
+    };
+    for made in [START_MODULE, NO_JAVASCRIPT] {
+        let _ = std::fs::remove_file(library.join(made));
+    }
+    let originals = root.join(ORIGINALS);
+    for entry in walkdir::WalkDir::new(&originals) {
+        let entry = entry.map_err(|e| walk(&originals, e))?;
+        let Some(path) = Utf8Path::from_path(entry.path()) else {
+            continue;
+        };
+        if entry.file_type().is_file()
+            && let Ok(inside) = path.strip_prefix(&originals)
+        {
+            copy_file(path, &library.join(inside))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the licences that lie in a folder, if there are any.
+fn copy_licenses(from: &Utf8Path, staging: &Utf8Path) -> Result<(), InterpreterError> {
+    let Ok(entries) = from.read_dir_utf8() else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let upper = name.to_ascii_uppercase();
+        let is_one = ["LICENSE", "LICENCE", "COPYING", "NOTICE"]
+            .iter()
+            .any(|word| upper.starts_with(word));
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_one && is_file {
+            let folder = staging.join(LICENSES);
+            std::fs::create_dir_all(&folder).map_err(|source| InterpreterError::Io {
+                action: "make",
+                path: folder.clone(),
+                source,
+            })?;
+            copy_file(entry.path(), &folder.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The files of an Emscripten build.
@@ -178,29 +287,16 @@ impl Emscripten {
         &self,
         root: &Utf8Path,
         shown: &Utf8Path,
+        byte_code: bool,
         staging: &Utf8Path,
     ) -> Result<bool, InterpreterError> {
         copy_file(&self.module, &staging.join(MODULE))?;
         copy_file(&self.loader, &staging.join(MODULE).with_file_name(LOADER))?;
-        if copy_library(root, staging)? {
-            return Ok(true);
-        }
         let wrong = |reason: &str| InterpreterError::Layout {
             path: shown.to_owned(),
             reason: reason.to_owned(),
         };
-        if !self.library.is_file() {
-            return Err(wrong("it has no python_stdlib.zip"));
-        }
-        let unpacked = staging.join(".library");
-        unpack::unpack_zip(&self.library, &unpacked, &unpack::Unpack::default())?;
-        let version = version_of_library(&unpacked)
-            .ok_or_else(|| wrong("its library does not tell for which Python it is"))?;
-        // A folder of its own, where packages go, is made by whoever mounts them.
-        let _ = std::fs::remove_dir_all(unpacked.join("site-packages"));
-        let target = staging
-            .join("lib")
-            .join(format!("python{}.zip", version.replace('.', "")));
+        let untold = || wrong("its library does not tell for which Python it is");
         let io = |action, path: &Utf8Path| {
             let path = path.to_owned();
             move |source| InterpreterError::Io {
@@ -209,13 +305,30 @@ impl Emscripten {
                 source,
             }
         };
+        let version = if copy_library(root, byte_code, staging)? {
+            let library = find_library(staging)?.ok_or_else(untold)?;
+            version_of_library(&library).ok_or_else(untold)?
+        } else {
+            if !self.library.is_file() {
+                return Err(wrong("it has no python_stdlib.zip"));
+            }
+            let unpacked = staging.join(".library");
+            unpack::unpack_zip(&self.library, &unpacked, &unpack::Unpack::default())?;
+            let version = version_of_library(&unpacked).ok_or_else(untold)?;
+            // A folder of its own, where packages go, is made by whoever mounts them.
+            let _ = std::fs::remove_dir_all(unpacked.join("site-packages"));
+            let name = format!("python{}.zip", version.replace('.', ""));
+            let target = staging.join("lib").join(name);
+            std::fs::create_dir_all(staging.join("lib")).map_err(io("make", &target))?;
+            std::fs::rename(&unpacked, &target).map_err(io("move", &unpacked))?;
+            version
+        };
         for folder in [
             staging.join(format!("lib/python{version}/lib-dynload")),
             staging.join(format!("lib/python{version}/site-packages")),
         ] {
             std::fs::create_dir_all(&folder).map_err(io("make", &folder))?;
         }
-        std::fs::rename(&unpacked, &target).map_err(io("move", &unpacked))?;
         Ok(true)
     }
 }
@@ -348,7 +461,11 @@ fn find_library(root: &Utf8Path) -> Result<Option<Utf8PathBuf>, InterpreterError
     }
 }
 
-fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, InterpreterError> {
+fn copy_library(
+    root: &Utf8Path,
+    byte_code: bool,
+    staging: &Utf8Path,
+) -> Result<bool, InterpreterError> {
     let Some(library) = find_library(root)? else {
         return Ok(false);
     };
@@ -362,7 +479,7 @@ fn copy_library(root: &Utf8Path, staging: &Utf8Path) -> Result<bool, Interpreter
         })?;
         let inside = path.strip_prefix(&library).unwrap_or(path);
         // Byte code of unknown origin is not taken over: pyw compiles the sources itself.
-        if inside.components().any(|c| c.as_str() == "__pycache__") {
+        if !byte_code && inside.components().any(|c| c.as_str() == "__pycache__") {
             continue;
         }
         let to = target.join(inside);
@@ -434,7 +551,9 @@ mod tests {
         std::fs::write(root.join("pyodide.asm.mjs"), b"").unwrap();
         let files = Emscripten::find(root).unwrap();
         std::fs::create_dir_all(root.join("out/bin")).unwrap();
-        let error = files.take(root, root, &root.join("out")).unwrap_err();
+        let error = files
+            .take(root, root, false, &root.join("out"))
+            .unwrap_err();
         assert!(error.to_string().ends_with("it has no python_stdlib.zip"));
     }
 }

@@ -7,8 +7,11 @@ pub mod choose;
 pub mod convert;
 pub mod embedded;
 pub mod error;
+pub mod imports;
 pub mod layout;
+pub mod pack;
 pub mod platform;
+pub mod pybi;
 pub mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +24,21 @@ pub use platform::Platform;
 
 use crate::store::{Kind, Store};
 use adapt::Adaptation;
+use imports::Import;
+use wasm::Feature;
 
 /// The file, at the root of an imported interpreter, that holds its [`Info`].
 pub const INFO_FILE: &str = "pyw.json";
 /// The module inside an imported interpreter.
 pub const MODULE: &str = "bin/python.wasm";
+/// The licences inside an imported interpreter.
+pub const LICENSES: &str = "licenses";
+/// What the bootstrap's import changed of the standard library, as it was.
+const ORIGINALS: &str = "original";
+/// The bootstrap inside an imported standard library.
+const START_MODULE: &str = "_pyw_start.pyc";
+/// The stand-in for JavaScript inside an imported standard library.
+const NO_JAVASCRIPT: &str = "js.py";
 /// The JavaScript beside [`MODULE`] that an Emscripten build comes with.
 pub const LOADER: &str = "python.mjs";
 /// Changes whenever imports come out differently by pyw's Rust code; what the guest's part does is
@@ -41,6 +54,19 @@ pub fn format_tag() -> String {
     format!("{FORMAT}.{}", &hash[..8])
 }
 
+/// Modules of the standard library that not every build has: what they are compiled to, and what
+/// people call them.
+pub const OPTIONAL: [(&str, &str); 9] = [
+    ("zlib", "zlib"),
+    ("_bz2", "bz2"),
+    ("_lzma", "lzma"),
+    ("_zstd", "compression.zstd"),
+    ("_sqlite3", "sqlite3"),
+    ("_socket", "socket"),
+    ("_ssl", "ssl"),
+    ("_ctypes", "ctypes"),
+    ("mmap", "mmap"),
+];
 /// Whether this pyw can use an interpreter of that name in the store.
 #[must_use]
 pub fn is_current(key: &str) -> bool {
@@ -54,7 +80,7 @@ pub fn is_current_module(key: &str) -> bool {
 }
 
 /// What an interpreter says of itself, asked once when it is imported.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     /// PEP 440 version of CPython, such as `3.14.0rc1`.
     pub version: String,
@@ -84,7 +110,16 @@ pub struct Info {
     /// The linear memory that the module starts with, in bytes.
     #[serde(default)]
     pub module_memory: u64,
-    /// Where it was imported from: a catalog name or a path.
+    /// What the module imports beyond WASI preview 1.
+    #[serde(default)]
+    pub imports: BTreeSet<Import>,
+    /// The WebAssembly features that the module uses.
+    #[serde(default)]
+    pub features: BTreeSet<Feature>,
+    /// Packages that came with it: the names of their `.dist-info` folders, without the ending.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Where it was imported from: a catalog name, a path or an address.
     #[serde(default)]
     pub source: String,
 }
@@ -95,6 +130,25 @@ impl Info {
     pub fn system(&self) -> Platform {
         Platform::of_tag(&self.platform)
     }
+
+    /// Those of [`OPTIONAL`] that are linked in, by the names that people know.
+    #[must_use]
+    pub fn optional_modules(&self) -> Vec<String> {
+        let has = |name: &str| self.builtin_modules.iter().any(|module| module == name);
+        let found = OPTIONAL.iter().filter(|(compiled, _)| has(compiled));
+        found.map(|(_, name)| (*name).to_owned()).collect()
+    }
+}
+
+/// A module, with what it asks of a runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Module {
+    /// The file.
+    pub path: Utf8PathBuf,
+    /// The least linear memory that it starts with, in bytes.
+    pub memory: u64,
+    /// What it imports beyond WASI preview 1.
+    pub imports: BTreeSet<Import>,
 }
 
 /// An interpreter in the store.
@@ -208,6 +262,16 @@ impl Interpreter {
         }
         let key = self.adapted_key(adaptations);
         store.place(Kind::Module, &key).join("python.wasm")
+    }
+
+    /// The module with these adaptations, as a runtime is given it.
+    #[must_use]
+    pub fn adapted_module(&self, adaptations: &BTreeSet<Adaptation>, store: &Store) -> Module {
+        Module {
+            path: self.adapted_path(adaptations, store),
+            memory: self.info.module_memory,
+            imports: self.info.imports.clone(),
+        }
     }
 
     /// Makes the module with these adaptations, unless it is there.

@@ -82,12 +82,6 @@ pub enum Problem {
     /// Made by Emscripten, which needs a JavaScript host.
     #[error("an Emscripten module, which needs its own JavaScript host, not a WASI program")]
     Emscripten,
-    /// A command that imports more than WASI preview 1.
-    #[error("a program that imports from {}, not only from {PREVIEW1}", quoted(.modules))]
-    ForeignImports {
-        /// The import modules that are not WASI preview 1.
-        modules: Vec<String>,
-    },
     /// A sound WASI program, but not Python.
     #[error("a WASI program, but it does not seem to hold CPython")]
     NotPython,
@@ -223,11 +217,6 @@ impl fmt::Display for Resembles {
     }
 }
 
-fn quoted(names: &[String]) -> String {
-    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
-}
-
 impl From<Problem> for WasmError {
     fn from(problem: Problem) -> Self {
         WasmError {
@@ -296,13 +285,6 @@ impl WasmError {
             Problem::Emscripten => {
                 "import the whole package (for instance pyodide's), not the file"
             }
-            Problem::ForeignImports { modules } => {
-                if modules.iter().any(|module| module.starts_with("wasix")) {
-                    "it is a WASIX build, which only wasmer runs; take one for `wasm32-wasip1`"
-                } else {
-                    "take a CPython built for `wasm32-wasip1`"
-                }
-            }
             Problem::NotPython => "name a CPython built for `wasm32-wasip1`",
             _ => return None,
         };
@@ -348,6 +330,50 @@ pub enum Feature {
     WideArithmetic,
     /// Something newer than any runtime is likely to have.
     Experimental,
+}
+
+impl Feature {
+    /// Its name, as in pybis and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BulkMemory => "bulk-memory",
+            Self::CustomPageSizes => "custom-page-sizes",
+            Self::ExceptionHandling => "exception-handling",
+            Self::FunctionReferences => "function-references",
+            Self::Gc => "gc",
+            Self::LegacyExceptions => "legacy-exceptions",
+            Self::Memory64 => "memory64",
+            Self::MultiMemory => "multi-memory",
+            Self::Multivalue => "multivalue",
+            Self::MutableGlobals => "mutable-globals",
+            Self::NontrappingFptoint => "nontrapping-fptoint",
+            Self::ReferenceTypes => "reference-types",
+            Self::RelaxedSimd => "relaxed-simd",
+            Self::SignExt => "sign-ext",
+            Self::Simd128 => "simd128",
+            Self::StackSwitching => "stack-switching",
+            Self::TailCall => "tail-call",
+            Self::Threads => "threads",
+            Self::WideArithmetic => "wide-arithmetic",
+            Self::Experimental => "experimental",
+        }
+    }
+
+    /// Whether every runtime that pyw knows has it switched on: what WebAssembly 2.0 has.
+    #[must_use]
+    pub fn is_common(self) -> bool {
+        matches!(
+            self,
+            Self::BulkMemory
+                | Self::Multivalue
+                | Self::MutableGlobals
+                | Self::NontrappingFptoint
+                | Self::ReferenceTypes
+                | Self::SignExt
+                | Self::Simd128
+        )
+    }
 }
 
 /// The size of a module's memory, in pages of 64 KiB (unless it uses custom page sizes).
@@ -403,22 +429,14 @@ pub const PYTHON_MARKS: [&[u8]; 5] = [
 ];
 
 impl ModuleInfo {
-    /// The import modules other than WASI preview 1.
-    pub fn foreign_imports(&self) -> Vec<String> {
-        let others = self.imports.keys().filter(|module| *module != PREVIEW1);
-        others.cloned().collect()
-    }
-
     /// Whether this is a CPython that a runtime for this platform can run as a program; else why
-    /// not.
+    /// not. What it imports beyond preview 1 is between it and a runtime.
     pub fn require_interpreter(&self, platform: Platform) -> Result<(), WasmError> {
-        let foreign = self.foreign_imports();
         let problem = match self.kind {
             Kind::Emscripten if platform == Platform::Emscripten && self.python => return Ok(()),
             Kind::Emscripten if platform == Platform::Emscripten => Problem::NotPython,
             Kind::Emscripten => Problem::Emscripten,
             Kind::Reactor => Problem::Reactor,
-            Kind::Command if !foreign.is_empty() => Problem::ForeignImports { modules: foreign },
             Kind::Command if !self.python => Problem::NotPython,
             Kind::Command => return Ok(()),
         };
@@ -909,16 +927,10 @@ mod tests {
             ),
             Problem::Emscripten
         ));
-        let foreign = r#"(module (import "wasix_32v1" "proc_fork" (func))
-            (func (export "_start")) (func (export "Py_BytesMain")))"#;
-        let Problem::ForeignImports { modules } = judge(foreign) else {
-            panic!("not foreign");
-        };
-        assert_eq!(modules, ["wasix_32v1"]);
         // The memory of a program with threads comes from `env`, which makes it no Emscripten one.
         let threads = r#"(module (import "env" "memory" (memory 1 2 shared))
             (func (export "_start")))"#;
-        assert!(matches!(judge(threads), Problem::ForeignImports { .. }));
+        assert!(matches!(judge(threads), Problem::NotPython));
     }
 
     #[test]

@@ -39,6 +39,12 @@ pub enum LaunchError {
     #[error("the program ran longer than {} and was stopped", crate::sandbox::limits::format_duration(*limit))]
     TimedOut { limit: Duration },
 
+    #[error("the program used more than {} of processor time and was stopped", crate::sandbox::limits::format_duration(*limit))]
+    CpuTime { limit: Duration },
+
+    #[error("the program wrote more than {} and was stopped", crate::sandbox::limits::format_size(*limit))]
+    OutputSize { limit: u64 },
+
     #[error("{runtime} crashed ({status})")]
     Crashed { runtime: String, status: String },
 
@@ -58,6 +64,8 @@ impl LaunchError {
             Self::Fence { .. } | Self::PlaceWritable { .. } => Code::Refused,
             Self::Scratch { .. } => Code::Storage,
             Self::TimedOut { .. } => Code::TimedOut,
+            Self::CpuTime { .. } => Code::CpuTime,
+            Self::OutputSize { .. } => Code::OutputSize,
             Self::Crashed { .. } => Code::Crashed,
         }
     }
@@ -70,6 +78,8 @@ impl LaunchError {
             Self::PlaceWritable { .. } => "grant the folder that holds it instead".into(),
             Self::Scratch { .. } => "name a folder with room and write access in TMPDIR".into(),
             Self::TimedOut { .. } => "allow more with --timeout".into(),
+            Self::CpuTime { .. } => "allow more with --cpu-time".into(),
+            Self::OutputSize { .. } => "allow more with --output-size".into(),
             Self::Crashed { .. } => {
                 "this is the runtime's own failure, not the program's; try another with --runtime"
                     .into()

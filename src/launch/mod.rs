@@ -22,6 +22,12 @@ pub enum Outcome {
     Signal(i32),
 }
 
+/// The rows and columns of the terminal that one of the standard streams is.
+#[must_use]
+pub fn terminal_size() -> Option<(u16, u16)> {
+    process::terminal_size()
+}
+
 /// Runs a plan to its end. On success the caller passes the outcome on with [`finish`].
 ///
 /// # Errors

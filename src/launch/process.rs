@@ -5,14 +5,14 @@ mod unix;
 #[cfg(unix)]
 use unix::spawn;
 #[cfg(unix)]
-pub use unix::{Events, die_by, exec, watch};
+pub use unix::{Events, close_on_exec, die_by, exec, terminal_size, watch};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
 use other::spawn;
 #[cfg(not(unix))]
-pub use other::{Events, die_by, exec, watch};
+pub use other::{Events, close_on_exec, die_by, exec, terminal_size, watch};
 
 use std::io::Read as _;
 use std::process::Stdio;

@@ -377,6 +377,10 @@ fn state(file: &Utf8Path) -> String {
 fn read_record(file: &Utf8Path) -> Option<Resolution> {
     let bytes = std::fs::read(file).ok()?;
     let record: Record = serde_json::from_slice(&bytes).ok()?;
+    // Its time tells when it was used last, for pruning.
+    if let Ok(open) = std::fs::File::open(file) {
+        let _ = open.set_modified(std::time::SystemTime::now());
+    }
     (record.format == FORMAT).then_some(record.resolution)
 }
 

@@ -19,7 +19,7 @@ use super::project::{self, Project, ProjectError};
 use super::requirement::{Requirement, Wanted, parse_specifiers};
 use super::requirements_file;
 use super::resolution::{Asked, Prereleases, Upgrade};
-use super::script::{self, ScriptError};
+use super::script::{Scan, ScriptError};
 use crate::config::excerpt::Excerpt;
 use crate::error::Error;
 use crate::store::Sha256;
@@ -124,14 +124,18 @@ impl Brief {
         (!all.is_empty()).then(|| all.join(","))
     }
 
-    /// Adds what the header of a script asks for; one without a header asks for nothing.
+    /// Adds what the header of the script at `path`, which is absolute, asks for; one without a
+    /// header asks for nothing.
     ///
     /// # Errors
-    /// The script cannot be read, or its header is wrong.
-    pub fn add_script(&mut self, path: &Utf8Path, around: &Surroundings<'_>) -> Result<(), Error> {
-        let path = around.cwd.join(path);
-        let shown = around.shown(&path);
-        let scan = script::read(&path)?;
+    /// A requirement is wrong.
+    pub fn add_script(
+        &mut self,
+        path: &Utf8Path,
+        scan: &Scan,
+        around: &Surroundings<'_>,
+    ) -> Result<(), ScriptError> {
+        let shown = around.shown(path);
         if let Some(line) = scan.unclosed {
             crate::ui::progress::note(&format!(
                 "{shown}:{line}: this `# /// script` is never closed by a `# ///`, so it counts \
@@ -139,9 +143,9 @@ impl Brief {
             ));
         }
         // Beside the script itself, not beside a link to it.
-        let real = path.canonicalize_utf8().unwrap_or_else(|_| path.clone());
+        let real = path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
         self.lock = Some(lock::path_for_script(&real));
-        let Some(header) = scan.header else {
+        let Some(header) = &scan.header else {
             return Ok(());
         };
         let place = |span: &std::ops::Range<usize>| {

@@ -657,7 +657,7 @@ impl Tree {
             if name.is_some_and(|name| wheels.iter().any(|wheel| wheel.info.name == name))
                 && let Ok(text) = std::fs::read_to_string(site.join(path))
             {
-                let lines = super::record::parse(&text).unwrap_or_default();
+                let lines = crate::store::record::parse(&text).unwrap_or_default();
                 replaced.extend(lines.into_iter().map(|line| line.path));
                 replaced.insert(format!("{top}/"));
             }

@@ -54,7 +54,6 @@ fn minor_of(full: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
 
@@ -86,11 +85,7 @@ pub(super) mod tests {
             aliases: Vec::new(),
             site: String::new(),
             soabi: "cpython-312-wasm32-wasi".into(),
-            paths: BTreeMap::new(),
-            builtin_modules: Vec::new(),
-            module_sha256: String::new(),
-            module_memory: 0,
-            source: String::new(),
+            ..Info::default()
         }
     }
 

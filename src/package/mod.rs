@@ -26,7 +26,7 @@ pub mod project;
 pub mod project_file;
 mod provider;
 pub mod prune;
-pub mod record;
+pub mod pybis;
 pub mod report;
 pub mod requirement;
 pub mod requirements_file;

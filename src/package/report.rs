@@ -567,8 +567,7 @@ impl Reporter<'_> {
             && let Some(python) = native.emscripten.last()
         {
             self.hints.push(format!(
-                "{name} has a wheel for Emscripten and Python {python}: choose such an \
-                 interpreter with --python"
+                "{name} has a wheel for Emscripten and Python {python}: `--platform emscripten`"
             ));
         }
     }

@@ -28,8 +28,9 @@ pub struct Header {
     pub requires_python: Option<Item>,
     /// The requirements, as written. `None`: the key is not there, which means none as well.
     pub dependencies: Option<Vec<Item>>,
-    /// The `[tool]` table.
-    pub tool: toml::Table,
+    /// The TOML of the block at the very place where it stands in the script: all else is blank. So
+    /// what another reader finds in it can be shown in the script.
+    pub toml: String,
     /// Keys that the specification does not know.
     pub unknown: Vec<String>,
     /// The bytes of the block in the script, both marks included.
@@ -295,6 +296,17 @@ impl Block {
         }
     }
 
+    /// The content where it stands in the script, with blanks for all else.
+    fn in_place(&self, text: &str) -> String {
+        let keep = |byte: u8| if byte == b'\n' { byte } else { b' ' };
+        let mut out: Vec<u8> = text.bytes().map(keep).collect();
+        for (line, (_, place)) in self.content.lines().zip(&self.starts) {
+            out[*place..place + line.len()].copy_from_slice(line.as_bytes());
+        }
+        // Blanks and whole lines of a text are text.
+        String::from_utf8(out).unwrap_or_default()
+    }
+
     fn span(&self, span: Range<usize>) -> Range<usize> {
         let start = self.place(span.start);
         // Of the last byte, since what follows it may be on another line.
@@ -311,8 +323,6 @@ impl Block {
 struct Raw {
     requires_python: Option<Spanned<String>>,
     dependencies: Option<Vec<Spanned<String>>>,
-    #[serde(default)]
-    tool: toml::Table,
 }
 
 fn parse(path: &Utf8Path, text: &str, block: &Block) -> Result<Header, ScriptError> {
@@ -339,7 +349,7 @@ fn parse(path: &Utf8Path, text: &str, block: &Block) -> Result<Header, ScriptErr
         dependencies: raw
             .dependencies
             .map(|all| all.into_iter().map(item).collect()),
-        tool: raw.tool,
+        toml: block.in_place(text),
         unknown: table
             .keys()
             .filter(|key| !known.contains(&key.as_str()))
@@ -397,7 +407,11 @@ mod tests {
         let items = found.dependencies.clone().unwrap();
         assert_eq!(items[1].text, "httpx>=0.27");
         assert_eq!(&WHOLE[items[1].span.clone()], "\"httpx>=0.27\"");
-        assert_eq!(found.tool["pyw"]["memory"].as_str(), Some("64M"));
+        let at = WHOLE.find("memory").unwrap();
+        assert_eq!(&found.toml[at..at + 14], "memory = \"64M\"");
+        assert_eq!(found.toml.len(), WHOLE.len());
+        let table: toml::Table = toml::from_str(&found.toml).unwrap();
+        assert_eq!(table["tool"]["pyw"]["memory"].as_str(), Some("64M"));
         assert!(WHOLE[found.span.clone()].starts_with("# /// script\n"));
         assert!(WHOLE[found.span].ends_with("# ]\n#\n# [tool.pyw]\n# memory = \"64M\"\n# ///"));
     }

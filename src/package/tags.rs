@@ -102,16 +102,9 @@ impl Tags {
     /// The tags of an interpreter.
     #[must_use]
     pub fn of(info: &Info) -> Tags {
-        let minor = minor(info);
-        // Of 3.13's free-threaded build the ABI is `cp313t`; `SOABI` is `cpython-313t-…`.
-        let threaded = info
-            .soabi
-            .strip_prefix("cpython-")
-            .and_then(|rest| rest.split('-').next())
-            .is_some_and(|abi| abi.ends_with('t'));
         let mut platforms = platforms(&info.platform);
         platforms.extend(info.aliases.iter().cloned());
-        Tags::new(minor, threaded, &platforms)
+        Tags::new(minor(info), free_threaded(info), &platforms)
     }
 
     /// The tags of CPython 3.`minor` on these platforms, the preferred one first.
@@ -158,6 +151,13 @@ impl Tags {
             platforms: platforms.to_vec(),
             minor,
         }
+    }
+
+    /// The tags of an interpreter as a pybi has them: `PLATFORM` stands for its platforms
+    /// (PEP 711).
+    #[must_use]
+    pub fn of_pybi(info: &Info) -> Tags {
+        Tags::new(minor(info), free_threaded(info), &["PLATFORM".to_owned()])
     }
 
     /// All tags, the preferred one first.
@@ -217,6 +217,14 @@ impl WheelTags {
     pub fn is_pure(&self) -> bool {
         self.platform.split('.').any(|tag| tag == "any")
     }
+}
+
+/// Of 3.13's free-threaded build the ABI is `cp313t`; `SOABI` is `cpython-313t-…`.
+fn free_threaded(info: &Info) -> bool {
+    info.soabi
+        .strip_prefix("cpython-")
+        .and_then(|rest| rest.split('-').next())
+        .is_some_and(|abi| abi.ends_with('t'))
 }
 
 /// The minor version of an interpreter.

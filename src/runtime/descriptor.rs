@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::template::Template;
 use crate::interpreter::Platform;
 use crate::interpreter::adapt::Adaptation;
+use crate::interpreter::imports::{Import, Provided};
 use crate::store::source::Source;
 
 /// How to run programs on one runtime.
@@ -37,6 +38,9 @@ pub struct Descriptor {
     #[serde(default)]
     pub javascript: bool,
     pub probe: Probe,
+    /// What modules may import from it beyond WASI preview 1.
+    #[serde(default)]
+    pub provides: BTreeSet<Provided>,
     pub command: CommandLine,
     #[serde(default)]
     pub mount: MountGrant,
@@ -61,6 +65,19 @@ impl Descriptor {
     #[must_use]
     pub fn holds_read_only(&self) -> bool {
         self.mount.read.is_some() && !self.mount.read_leaks && !self.mount.escapes
+    }
+
+    /// Those of the imports that the runtime does not provide.
+    #[must_use]
+    pub fn lacking<'i>(&self, imports: &'i BTreeSet<Import>) -> Vec<&'i Import> {
+        let provided = |import: &&Import| self.provides.iter().any(|p| p.covers(import));
+        imports.iter().filter(|import| !provided(import)).collect()
+    }
+
+    /// Whether the runtime can load a module that is built for this platform and imports this.
+    #[must_use]
+    pub fn provides_all(&self, platform: Platform, imports: &BTreeSet<Import>) -> bool {
+        self.platform == platform && self.lacking(imports).is_empty()
     }
 
     /// Whether memory can be limited, by the runtime or inside the module.

@@ -11,7 +11,16 @@ pub struct Limits {
     pub stack: Option<u64>,
     /// Wall time from the start of the runtime's process.
     pub timeout: Option<Duration>,
+    /// Processor time of the runtime's process, all its threads together.
+    pub cpu_time: Option<Duration>,
+    /// What may be written to standard output and standard error together, in bytes.
+    pub output_size: Option<u64>,
+    /// File descriptors of the runtime's process, its own among them.
+    pub open_files: Option<u64>,
 }
+
+/// What runtimes need for themselves and the mounts; fewer [`Limits::open_files`] are refused.
+pub const FEWEST_OPEN_FILES: u64 = 64;
 
 /// Units of [`format_size`], biggest first; binary ones first among equals.
 const SIZE_UNITS: &[(&str, u128)] = &[
@@ -73,6 +82,20 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         Some(Ok(0)) => wrong("it must be at least one byte"),
         Some(Ok(bytes)) => Ok(bytes),
         Some(Err(_)) | None => wrong("it is too large"),
+    }
+}
+
+/// Reads a number of things, at least one.
+///
+/// # Errors
+///
+/// A sentence that quotes the text and says what is wrong with it.
+pub fn parse_count(text: &str) -> Result<u64, String> {
+    match text.trim().parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err(format!(
+            "`{text}` is not a number of at least 1; write for example `256`"
+        )),
     }
 }
 

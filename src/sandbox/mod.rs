@@ -4,6 +4,7 @@
 //! its command line; what is not UTF-8 is refused while the request is built.
 
 pub mod env;
+pub mod isolation;
 pub mod limits;
 pub mod mount;
 pub mod scratch;
@@ -11,6 +12,7 @@ pub mod scratch;
 use std::collections::BTreeMap;
 
 pub use env::EnvSpec;
+pub use isolation::IsolationLevel;
 pub use limits::Limits;
 pub use mount::{Access, Mount, MountSpec, Purpose};
 pub use scratch::{Placed, Scratch};
@@ -32,6 +34,9 @@ pub struct Terminals {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
+    /// Its rows and columns, where one is and says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<(u16, u16)>,
 }
 
 impl Terminals {

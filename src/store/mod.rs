@@ -29,6 +29,7 @@ pub mod indexes;
 mod locks;
 mod part;
 pub mod prune;
+pub mod record;
 pub mod source;
 mod staging;
 mod tree;

@@ -151,7 +151,11 @@ fn is_npm_name(text: &str) -> bool {
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, String> {
+/// Reads an address that something is downloaded from: https, or http on this machine.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn parse_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`url` is not an address: {error}"))?;
     let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {

@@ -1,4 +1,4 @@
-//! Reading archives: wheels and other zips, and gzipped tarballs.
+//! Reading archives: wheels and other zips, and compressed tarballs.
 //!
 //! Archives are hostile until proved otherwise. Every name is checked before it is used, every
 //! size is believed only as an upper bound, and nothing is written outside the destination.
@@ -23,6 +23,8 @@ pub enum Format {
     Zip,
     /// `.tgz`, `.tar.gz`.
     Tgz,
+    /// `.tar.xz`.
+    Txz,
 }
 
 impl Format {
@@ -34,6 +36,8 @@ impl Format {
             Some(Format::Zip)
         } else if has(&[".tgz", ".tar.gz"]) {
             Some(Format::Tgz)
+        } else if has(&[".tar.xz"]) {
+            Some(Format::Txz)
         } else {
             None
         }
@@ -93,7 +97,7 @@ pub fn unpack(
 ) -> Result<(), StoreError> {
     match format {
         Format::Zip => unpack_zip(archive, dest, what),
-        Format::Tgz => unpack_tgz(archive, dest, what),
+        Format::Tgz | Format::Txz => unpack_tar(format, archive, dest, what),
     }
 }
 
@@ -162,13 +166,14 @@ pub fn unpack_zip(
         .map_err(|problem| in_archive(archive, None, problem))
 }
 
-/// Unpacks a gzipped tarball into `dest`, which is created if need be.
-pub fn unpack_tgz(
+/// Unpacks a compressed tarball into `dest`, which is created if need be.
+fn unpack_tar(
+    format: Format,
     archive: &Utf8Path,
     dest: &Utf8Path,
     what: &Unpack<'_>,
 ) -> Result<(), StoreError> {
-    let mut tar = open_tgz(archive, what.limits)?;
+    let mut tar = open_tar(format, archive, what.limits)?;
     let mut tree = Tree::new(dest, what.limits)?;
     for entry in tar.entries().map_err(|e| damaged(archive, e))? {
         let mut entry = entry.map_err(|e| damaged(archive, e))?;
@@ -235,8 +240,8 @@ pub(super) fn extract_member(
             }
             found
         }
-        Format::Tgz => {
-            let mut tar = open_tgz(archive, Limits::default())?;
+        Format::Tgz | Format::Txz => {
+            let mut tar = open_tar(format, archive, Limits::default())?;
             let mut found = Ok(false);
             for entry in tar.entries().map_err(|e| damaged(archive, e))? {
                 let mut entry = entry.map_err(|e| damaged(archive, e))?;
@@ -278,15 +283,21 @@ fn open_zip(archive: &Utf8Path) -> Result<ZipArchive<BufReader<File>>, StoreErro
     Ok(zip)
 }
 
-fn open_tgz(archive: &Utf8Path, limits: Limits) -> Result<tar::Archive<impl Read>, StoreError> {
+fn open_tar(
+    format: Format,
+    archive: &Utf8Path,
+    limits: Limits,
+) -> Result<tar::Archive<impl Read>, StoreError> {
     // Headers and padding come on top of the content.
     let limit = limits
         .bytes
         .saturating_add(limits.entries.saturating_mul(2048));
-    Ok(tar::Archive::new(Capped {
-        inner: MultiGzDecoder::new(open(archive)?),
-        left: limit,
-    }))
+    let file = open(archive)?;
+    let inner: Box<dyn Read> = match format {
+        Format::Txz => Box::new(lzma_rust2::XzReader::new(file, true)),
+        Format::Tgz | Format::Zip => Box::new(MultiGzDecoder::new(file)),
+    };
+    Ok(tar::Archive::new(Capped { inner, left: limit }))
 }
 
 /// A reader that fails, where `take` would pretend the end, when too much comes.

@@ -30,6 +30,11 @@ pub fn print(
             .collect();
         anstream::println!("# packages: {}", all.join(", "));
     }
+    anstream::println!(
+        "# isolation: {} ({})",
+        plan.isolation,
+        plan.isolation.meaning()
+    );
     for line in script(plan) {
         anstream::println!("{line}");
     }

@@ -24,6 +24,11 @@ pub fn render(error: &Error) -> String {
             }
         }
     }
+    if let Error::NotTrusted { asks } = error {
+        for (what, flag) in asks.rows() {
+            out.push_str(&format!("  {what}  ({flag})\n"));
+        }
+    }
     if let Some(hint) = error.hint() {
         out.push_str(&format!("{HINT}hint:{HINT:#} {hint}\n"));
     }

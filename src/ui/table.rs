@@ -38,8 +38,57 @@ pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
+/// How wide text for people is at most, where it has words to break at.
+const WIDTH: usize = 100;
+
+/// Labels with their texts, indented, and broken between words where a line would be too long.
+#[must_use]
+pub fn indented(rows: &[(&str, String)]) -> String {
+    const LABEL: usize = 10;
+    let start = format!("    {:LABEL$}", "");
+    let mut out = String::new();
+    for (label, text) in rows {
+        let mut line = format!("    {label:LABEL$}");
+        let mut fresh = true;
+        for word in text.split(' ') {
+            let more = word.chars().count() + usize::from(!fresh);
+            if !fresh && line.chars().count() + more > WIDTH {
+                out.push_str(&line);
+                out.push('\n');
+                line.clone_from(&start);
+                fresh = true;
+            }
+            if !fresh {
+                line.push(' ');
+            }
+            line.push_str(word);
+            fresh = false;
+        }
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn long_texts_are_broken_between_words() {
+        let text = super::indented(&[("has", "word ".repeat(40).trim_end().to_owned())]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.len() <= super::WIDTH));
+        assert!(
+            lines[0].starts_with("    has       word")
+                && lines[1].starts_with("              word")
+        );
+        let url = "x".repeat(150);
+        assert_eq!(
+            super::indented(&[("a", url.clone())]),
+            format!("    a         {url}\n")
+        );
+    }
+
     #[test]
     fn columns_line_up() {
         let rows = vec![

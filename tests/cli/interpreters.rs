@@ -179,7 +179,7 @@ fn a_release_zip_is_imported_inspected_used_and_removed() {
         .stdout(&format!("removed {key}\n"))
         .run()
         .args(["--offline", "--python", "3.13.5", "-c", "1"])
-        .stderr("pyw: no interpreter fits `==3.13.5`\nhint: known are: cpython-[..]\n")
+        .stderr("pyw: no interpreter fits `==3.13.5 for wasi`\nhint: known are: cpython-[..]\n")
         .code(111)
         .run();
 }

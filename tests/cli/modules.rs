@@ -28,7 +28,7 @@ fn files_that_are_no_interpreter() {
         bytes.truncate(bytes.len() - 3);
         bytes
     };
-    let layout = "hint: pyw imports a single python.wasm, a folder or zip with python.wasm and \
+    let layout = "hint: pyw imports a single python.wasm, a folder, zip or tarball with a module and \
                   lib/python3.X, the npm package pyodide, and a .pybi\n";
     let cases: &[(&str, &[u8], i32, &str)] = &[
         (
@@ -96,9 +96,12 @@ fn files_that_are_no_interpreter() {
         ))
         .code(116)
         .run()
-        .write_bytes("broken.pybi", &zip(&[("bin/python.wasm", b"x")])[..40])
-        .args(["--python", "broken.pybi", "-c", "1"])
-        .stderr("pyw: the archive {dir}/broken.pybi cannot be unpacked: [..]\n")
+        .write_bytes(
+            "cpython-1-wasi_wasm32.pybi",
+            &zip(&[("bin/python.wasm", b"x")])[..40],
+        )
+        .args(["--python", "cpython-1-wasi_wasm32.pybi", "-c", "1"])
+        .stderr("pyw: the archive cpython-1-wasi_wasm32.pybi cannot be unpacked: [..]\n")
         .code(114)
         .run()
         .mkdir("folder")
@@ -168,6 +171,8 @@ fn a_module_is_inspected_without_being_run() {
             "kind                  command\n\
              imports               wasi_snapshot_preview1 (1)\n\
              memory at start       192 KiB\n\
+             beyond preview 1      -\n\
+             provided by           wasmtime wasmer wasmedge\n\
              features              -\n\
              can be run            no: a WASI program, but it does not seem to hold CPython\n",
         )

@@ -190,7 +190,7 @@ fn the_python_that_is_asked_for() {
         .stdout("up\n")
         .run()
         .write("app.py", &script(">=3.99"))
-        .stderr("pyw: no interpreter fits `>=3.99 (app.py)`\nhint: known are: [..]\n")
+        .stderr("pyw: no interpreter fits `>=3.99 (app.py) for wasi`\nhint: known are: [..]\n")
         .code(111)
         .run()
         .args(["--python", "3.12", "app.py"])

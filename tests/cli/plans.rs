@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
+use pyw::interpreter::Module;
 use pyw::plan::{self, Abilities, Fence, Plan, Refusal};
 use pyw::runtime::catalog::Catalog;
 use pyw::runtime::{Descriptor, Found, Runtime};
-use pyw::sandbox::{Access, Limits, Mount, Network, Purpose, Sandbox, Scratch, Start, Terminals};
+use pyw::sandbox::{
+    Access, IsolationLevel, Limits, Mount, Network, Purpose, Sandbox, Scratch, Start, Terminals,
+};
 
 fn mount(host: &str, guest: &str, access: Access) -> Mount {
     Mount {
@@ -69,6 +72,7 @@ fn sandbox() -> Sandbox {
             stdin: true,
             stdout: false,
             stderr: true,
+            size: Some((24, 80)),
         },
         javascript: false,
         scratch: Some(Scratch {
@@ -140,18 +144,32 @@ fn plan_on(
     runtime: &Runtime,
     sandbox: &Sandbox,
     fence: &Fence,
-    accept: bool,
+    required: IsolationLevel,
+) -> Result<Plan, Vec<Refusal>> {
+    plan_of(runtime, sandbox, fence, required, &[])
+}
+
+/// The plan for a module that imports this beyond WASI preview 1.
+fn plan_of(
+    runtime: &Runtime,
+    sandbox: &Sandbox,
+    fence: &Fence,
+    required: IsolationLevel,
+    imports: &[&str],
 ) -> Result<Plan, Vec<Refusal>> {
     plan::plan(
         sandbox,
         &plan::Context {
             runtime,
             fence,
-            module: Utf8Path::new("/store/modules/m/python.wasm"),
-            module_memory: 10 << 20,
+            module: &Module {
+                path: "/store/modules/m/python.wasm".into(),
+                memory: 10 << 20,
+                imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
+            },
             own: &["/store".into()],
             known: &known(),
-            accept_writable: accept,
+            required,
         },
     )
 }
@@ -170,7 +188,7 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
             return out;
         }
     };
-    let _ = writeln!(out, "{}", plan.program);
+    let _ = writeln!(out, "isolation {}\n{}", plan.isolation, plan.program);
     for arg in &plan.args {
         let _ = writeln!(out, "  {arg:?}");
     }
@@ -226,7 +244,7 @@ const ALL: [&str; 4] = ["wasmtime", "wasmer", "wasmedge", "node"];
 #[test]
 fn one_sandbox_on_each_runtime() {
     for name in ALL {
-        let plan = plan_on(&of(name), &sandbox(), &landlock(), false);
+        let plan = plan_on(&of(name), &sandbox(), &landlock(), IsolationLevel::Process);
         insta::assert_snapshot!(format!("{name}"), show(&plan));
     }
 }
@@ -239,7 +257,7 @@ fn limits_on_the_runtimes_that_have_them() {
             Limits {
                 memory: Some(64 << 20),
                 stack: Some(1 << 20),
-                timeout: None,
+                ..Limits::default()
             },
         ),
         (
@@ -247,7 +265,7 @@ fn limits_on_the_runtimes_that_have_them() {
             Limits {
                 memory: None,
                 stack: Some(1 << 20),
-                timeout: None,
+                ..Limits::default()
             },
         ),
         (
@@ -256,7 +274,7 @@ fn limits_on_the_runtimes_that_have_them() {
                 // Pages are rounded down: never more than was asked for.
                 memory: Some((64 << 20) + 65535),
                 stack: None,
-                timeout: None,
+                ..Limits::default()
             },
         ),
     ] {
@@ -266,7 +284,7 @@ fn limits_on_the_runtimes_that_have_them() {
             mounts: Vec::new(),
             ..sandbox()
         };
-        let plan = plan_on(&of(name), &sandbox, &landlock(), false).unwrap();
+        let plan = plan_on(&of(name), &sandbox, &landlock(), IsolationLevel::Process).unwrap();
         let shown: Vec<&str> = plan
             .args
             .iter()
@@ -306,7 +324,7 @@ fn paths_with_colons_go_through_links() {
         ("wasmer", vec![]),
         ("wasmedge", vec!["/srv/a::b", "/srv/a:b c"]),
     ] {
-        let plan = plan_on(&of(name), &odd, &landlock(), false).unwrap();
+        let plan = plan_on(&of(name), &odd, &landlock(), IsolationLevel::Process).unwrap();
         let scratch = plan.scratch.unwrap();
         let targets: Vec<_> = scratch.links.iter().map(|(_, to)| to.as_str()).collect();
         assert_eq!(targets, links, "{name}");
@@ -350,7 +368,7 @@ fn refusals() {
     });
     let mut out = String::new();
     let mut case = |what: &str, runtime: &Runtime, sandbox: &Sandbox, fence: &Fence| {
-        let plan = plan_on(runtime, sandbox, fence, false);
+        let plan = plan_on(runtime, sandbox, fence, IsolationLevel::Process);
         assert!(plan.is_err(), "{what} is not refused");
         let _ = writeln!(out, "# {what}, {}\n{}", runtime.label(), show(&plan));
     };
@@ -402,7 +420,72 @@ fn refusals() {
         ..of("wasmtime")
     };
     case("a script", &script, &sandbox(), &landlock());
+    for (name, import) in [
+        ("wasmtime", "wasi_snapshot_preview1 sock_open"),
+        ("wasmedge", "wasix_32v1 proc_fork"),
+        ("wasmer", "env memory"),
+    ] {
+        let plan = plan_of(
+            &of(name),
+            &sandbox(),
+            &landlock(),
+            IsolationLevel::Process,
+            &[import],
+        );
+        let _ = writeln!(out, "# a foreign import, {name}\n{}", show(&plan));
+    }
     insta::assert_snapshot!("refusals", out);
+}
+
+/// What a plan reaches follows from the runtime and the fence alone.
+#[test]
+fn isolation_has_a_name() {
+    use IsolationLevel::{None, Process, Runtime, Strong};
+    let half = Fence {
+        calls: Abilities::Missing("this kernel has no seccomp".into()),
+        ..landlock()
+    };
+    for (name, fence, level) in [
+        ("wasmtime", landlock(), Strong),
+        ("wasmtime", half.clone(), Runtime),
+        ("wasmtime", no_fence(), Runtime),
+        ("node", landlock(), Process),
+        ("node", half, None),
+    ] {
+        assert_eq!(plan::reached(&of(name).descriptor, &fence), level, "{name}");
+    }
+    let plan = plan_on(&of("wasmtime"), &sandbox(), &landlock(), Strong).unwrap();
+    assert_eq!(plan.isolation, Strong);
+    let writable = Sandbox {
+        mounts: vec![mount("/srv/out", "/out", Access::Write)],
+        ..sandbox()
+    };
+    let plan = plan_on(&of("wasmtime"), &writable, &no_fence(), Runtime).unwrap();
+    assert_eq!(plan.isolation, Runtime);
+}
+
+/// Less than what is required is refused, with the reason and what can be done.
+#[test]
+fn isolation_can_be_insisted_on() {
+    let writable = Sandbox {
+        mounts: vec![mount("/srv/out", "/out", Access::Write)],
+        ..sandbox()
+    };
+    let refused = |name: &str, fence: &Fence, level| {
+        let plan = plan_on(&of(name), &writable, fence, level);
+        show(&Err(plan.unwrap_err()))
+    };
+    assert_eq!(
+        refused("wasmtime", &no_fence(), IsolationLevel::Strong),
+        "isolation `strong`: there is no whole fence: this kernel has no Landlock, so that this \
+         reaches `runtime`\n  - accept less: --require-isolation runtime\n"
+    );
+    assert_eq!(
+        refused("node", &landlock(), IsolationLevel::Strong),
+        "isolation `strong`: node is no sandbox by itself, so that this reaches `process`\n  \
+         - use an interpreter built for WASI: --platform wasi\n  \
+         - accept less: --require-isolation process\n"
+    );
 }
 
 /// What a user accepts is told in the table, and nowhere else accepted.
@@ -410,7 +493,7 @@ fn refusals() {
 fn writable_mounts_can_be_accepted() {
     // On node nothing runs without a fence.
     for name in &ALL[..3] {
-        let plan = plan_on(&of(name), &sandbox(), &no_fence(), true).unwrap();
+        let plan = plan_on(&of(name), &sandbox(), &no_fence(), IsolationLevel::None).unwrap();
         assert_eq!(plan.fence, None);
         let row = plan
             .grants
@@ -431,7 +514,7 @@ fn a_script_is_accepted_without_a_fence() {
         script: true,
         ..of("wasmtime")
     };
-    assert!(plan_on(&script, &sandbox(), &no_fence(), true).is_ok());
+    assert!(plan_on(&script, &sandbox(), &no_fence(), IsolationLevel::None).is_ok());
 }
 
 /// An overlay of a descriptor changes plans from its version on.
@@ -451,7 +534,7 @@ fn overlays_change_plans() {
             version: Some(version),
             ..of("wasmtime")
         };
-        let plan = plan_on(&runtime, &sandbox(), &no_fence(), false);
+        let plan = plan_on(&runtime, &sandbox(), &no_fence(), IsolationLevel::Runtime);
         shown.insert(
             plan.map(|plan| plan.args.contains(&"/home/me::/home/me::ro".to_owned()))
                 .ok(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::pyw::Pyw;
+use crate::store;
 
 const HINT: &str =
     "hint: choose another with --runtime, or name a working one by PYW_RUNTIME_<NAME>\n";
@@ -246,4 +247,78 @@ fn a_runtime_with_a_known_hole_is_refused() {
         .stderr("pyw: wasmtime 47.0.4 cannot run this as asked, so it is not run\n  confinement[..]\n[..]\n")
         .code(110)
         .run();
+}
+
+/// What descriptors say that a runtime provides is asked of the real ones, by a module that imports
+/// it and does nothing else.
+#[test]
+fn runtimes_provide_what_their_descriptors_say() {
+    let catalog = pyw::runtime::catalog::Catalog::load(None).unwrap();
+    let special = |text: &str| text.parse::<pyw::interpreter::imports::Import>().unwrap();
+    let mut asked = vec![
+        special("wasi_snapshot_preview1 sock_nothing"),
+        special("wasix_32v1 proc_id"),
+        special("wasix_32v1 proc_fork"),
+    ];
+    for name in [
+        "open",
+        "bind",
+        "listen",
+        "connect",
+        "recv_from",
+        "send_to",
+        "getsockopt",
+        "setsockopt",
+        "getlocaladdr",
+        "getpeeraddr",
+        "getaddrinfo",
+        "open_v2",
+        "accept_v2",
+        "bind_v2",
+        "listen_v2",
+        "connect_v2",
+        "recv_v2",
+        "recv_from_v2",
+        "send_v2",
+        "send_to_v2",
+        "getlocaladdr_v2",
+        "getpeeraddr_v2",
+    ] {
+        asked.push(special(&format!("wasi_snapshot_preview1 sock_{name}")));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("a.wasm");
+    for name in ["wasmtime", "wasmer", "wasmedge"] {
+        let executable = match name {
+            "wasmtime" => store::shared().wasmtime.clone(),
+            name => match store::other_runtime(name) {
+                Some(found) => found,
+                None => continue,
+            },
+        };
+        let descriptor = catalog.get(name).unwrap().text.for_version(None).unwrap();
+        for import in &asked {
+            let text = format!(
+                "(module (import \"{}\" \"{}\" (func)) (memory (export \"memory\") 1) \
+                 (func (export \"_start\")))",
+                import.module, import.name
+            );
+            std::fs::write(&module, wat::parse_str(text).unwrap()).unwrap();
+            let output = std::process::Command::new(&executable)
+                .arg("run")
+                .arg(&module)
+                .env("WASMER_DIR", folder.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).to_lowercase()
+                + &String::from_utf8_lossy(&output.stdout).to_lowercase();
+            // No such function has no parameters: a runtime that has it finds the type wrong.
+            assert!(!output.status.success(), "{name}: {import}: {said}");
+            let there = said.contains("incompatible import type");
+            let missing = said.contains("unknown import");
+            assert!(there != missing, "{name}: {import}: {said}");
+            let provided = descriptor.lacking(&[import.clone()].into()).is_empty();
+            assert_eq!(there, provided, "{name}: {import}: {said}");
+        }
+    }
 }

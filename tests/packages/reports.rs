@@ -68,15 +68,15 @@ fn native_only_deep_in_the_tree_with_what_would_work() {
          core 2.1 has only wheels for Linux, macOS, Windows and Emscripten; so it is with every \
          release that fits\n\
          hint: `--python big` brings core; or core has a wheel for Emscripten and Python 3.14: \
-         choose such an interpreter with --python"
+         `--platform emscripten`"
     );
     assert_eq!(
         report(&entries, &request(&["core>=2"])),
         "`core>=2` (app.py) cannot be had\n  \
          core 2.1 has only wheels for Linux, macOS, Windows and Emscripten; so it is with every \
          release that fits\n\
-         hint: core has a wheel for Emscripten and Python 3.14: choose such an interpreter with \
-         --python; or core 1.9 is the newest release that runs here: ask for `core==1.9`"
+         hint: core has a wheel for Emscripten and Python 3.14: `--platform emscripten`; \
+         or core 1.9 is the newest release that runs here: ask for `core==1.9`"
     );
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use camino::{Utf8Path, Utf8PathBuf};
 use pyw::error::Code;
 use pyw::store::StoreError;
-use pyw::store::unpack::{Limits, Unpack, unpack_tgz, unpack_zip};
+use pyw::store::unpack::{Format, Limits, Unpack, unpack, unpack_zip};
 
 use crate::support::zip::{Entry, zip};
 use crate::support::{Scratch, names};
@@ -52,7 +52,7 @@ impl Bench {
     fn tgz(&self, bytes: &[u8], what: &Unpack<'_>) -> Result<(), StoreError> {
         let archive = self.scratch.path.join("a.tgz");
         std::fs::write(&archive, bytes).unwrap();
-        unpack_tgz(&archive, &self.dest, what)
+        unpack(Format::Tgz, &archive, &self.dest, what)
     }
 
     /// Every file and link below the destination, with content and mode or target.

@@ -1,9 +1,9 @@
 //! Making wheels, good ones and others.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use pyw::package::record::{self, Line};
 use pyw::package::wheel::WheelRef;
 use pyw::store::Sha256;
+use pyw::store::record::{self, Line};
 
 use super::zip::{Entry, zip};
 

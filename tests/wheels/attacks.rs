@@ -1,8 +1,8 @@
 //! Wheels that lie or reach out, each of them refused with nothing left behind.
 
 use pyw::error::Code;
-use pyw::package::record::{Hash, Line};
 use pyw::package::wheel::{self, Fault, Origin, WheelError, WheelRef};
+use pyw::store::record::{Hash, Line};
 use pyw::store::{Kind, Sha256, StoreError};
 
 use crate::offline;

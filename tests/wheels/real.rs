@@ -267,10 +267,14 @@ pub fn run(folder: &Utf8Path) {
     let runtime = context.find(&runtime).unwrap().unwrap();
     let adaptations = &runtime.descriptor.quirks.adaptations;
     interpreter.adapted(adaptations, &context.store).unwrap();
-    let module = interpreter.adapted_path(adaptations, &context.store);
-    let memory = interpreter.info.module_memory;
+    let module = interpreter.adapted_module(adaptations, &context.store);
     let plan = context
-        .plan(&sandbox, &runtime, &module, memory, false)
+        .plan(
+            &sandbox,
+            &runtime,
+            &module,
+            pyw::sandbox::IsolationLevel::None,
+        )
         .unwrap();
     print!("{BEGIN}");
     std::io::Write::flush(&mut std::io::stdout()).unwrap();

@@ -1,5 +1,6 @@
 //! Landlock (Linux 5.13 and newer): the runtime's process can reach the plan's paths and no
-//! other, whatever the runtime itself allows.
+//! other, whatever the runtime itself allows. Where the kernel can, also no TCP port (Linux 6.7), no
+//! abstract socket and no process outside (6.12); the system-call filter holds these on all.
 //!
 //! Rules add up along a path, so nothing can be taken back below a folder that was granted; the
 //! planner refuses such sandboxes. Landlock does not cover metadata: times and modes of files that
@@ -9,8 +10,8 @@ use std::os::fd::OwnedFd;
 
 use camino::Utf8PathBuf;
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetStatus,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
 use super::{calls, metadata};
@@ -23,7 +24,7 @@ const HANDLED: ABI = ABI::V3;
 /// What this kernel can do.
 #[must_use]
 pub fn abilities() -> Fence {
-    let paths = match ruleset() {
+    let paths = match ruleset(false) {
         Ok(_) => Abilities::Available("fence (Landlock)".into()),
         Err(reason) => Abilities::Missing(reason),
     };
@@ -50,11 +51,23 @@ pub fn abilities() -> Fence {
     }
 }
 
-fn ruleset() -> Result<RulesetCreated, String> {
-    Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(HANDLED))
+/// As much as this kernel can: what came in after [`HANDLED`] is wanted whole or not at all, so that
+/// what is put on is always fully enforced.
+fn ruleset(network: bool) -> Result<RulesetCreated, String> {
+    let files = || {
+        Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(HANDLED))
+    };
+    let ports = || match network {
+        true => files(),
+        false => files()?.handle_access(AccessNet::from_all(ABI::V4)),
+    };
+    let scopes = || ports()?.scope(Scope::from_all(ABI::V6));
+    scopes()
         .and_then(Ruleset::create)
+        .or_else(|_| ports()?.create())
+        .or_else(|_| files()?.create())
         .map_err(|e| {
             format!(
                 "this kernel has no Landlock of Linux 6.2 or newer, or it is switched off ({e})"
@@ -79,7 +92,7 @@ impl Prepared {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         let run = read | AccessFs::Execute;
         let write = AccessFs::from_all(HANDLED) & !AccessFs::Execute;
-        let mut rules = ruleset()?;
+        let mut rules = ruleset(confinement.network)?;
         for path in &confinement.execute {
             if path.exists() {
                 rules = add(rules, path, run)?;
@@ -93,7 +106,10 @@ impl Prepared {
         }
         // Rust's runtime opens it where a standard stream is closed.
         rules = add(rules, &Utf8PathBuf::from("/dev/null"), write)?;
-        let calls = confinement.calls.then(calls::Filter::new).transpose()?;
+        let calls = confinement
+            .calls
+            .then(|| calls::Filter::new(confinement.network))
+            .transpose()?;
         let metadata = confinement
             .metadata
             .then(metadata::Filter::new)

@@ -72,5 +72,15 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
     })
 }
 
+/// Handles are not inherited here unless they are marked so, and pyw marks none.
+pub fn close_on_exec() -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Nothing to do: the caller falls back on a code.
 pub fn die_by(_signal: i32) {}
+
+/// Nobody is asked here yet.
+pub fn terminal_size() -> Option<(u16, u16)> {
+    None
+}

@@ -1,9 +1,13 @@
 //! Starting and watching a process on Unix.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{LaunchError, Outcome, command, outcome};
@@ -16,8 +20,11 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Signals that end a program and are passed on to it.
 const PASSED_ON: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
-/// Signals that arrive, as one byte each.
-pub struct Events(UnixStream);
+/// Signals that arrive, as one byte each, and the end that they are sent by.
+pub struct Events(UnixStream, UnixStream);
+
+/// Sent when the program has written more than it may. No signal has this number.
+const TOO_MUCH: u8 = 0;
 
 impl Events {
     /// Begins to listen. From here on no signal ends pyw before it has tidied up.
@@ -27,37 +34,40 @@ impl Events {
     pub fn listen() -> std::io::Result<Self> {
         let (events, sender) = UnixStream::pair()?;
         listen(&sender)?;
-        Ok(Self(events))
+        Ok(Self(events, sender))
     }
 }
 
 /// Becomes the runtime. Returns only if that fails.
 pub fn exec(plan: &Plan) -> LaunchError {
-    if let Some(confinement) = &plan.fence {
-        match fence::Prepared::new(confinement).and_then(|fence| fence.enforce()) {
-            Ok(()) => {}
-            Err(reason) => {
-                return LaunchError::Fence {
-                    program: plan.program.clone(),
-                    reason,
-                };
-            }
-        }
-    }
-    let mut command = command(plan);
-    let stack = plan.process_stack;
-    // SAFETY: only system calls between here and exec.
-    unsafe {
-        command.pre_exec(move || {
-            ignore_sigpipe();
-            set_stack(stack)
-        });
-    }
-    let source = command.exec();
-    LaunchError::Start {
+    let unfenced = |reason| LaunchError::Fence {
+        program: plan.program.clone(),
+        reason,
+    };
+    let failed = |source| LaunchError::Start {
         program: plan.program.clone(),
         source,
+    };
+    let fenced = match plan.fence.as_ref().map(fence::Prepared::new).transpose() {
+        Ok(fenced) => fenced,
+        Err(reason) => return unfenced(reason),
+    };
+    // Inside the fence, limits cannot be changed any more.
+    if let Err(source) = ProcessLimits::of(plan).set() {
+        return failed(source);
     }
+    if let Some(Err(reason)) = fenced.map(fence::Prepared::enforce) {
+        return unfenced(reason);
+    }
+    let mut command = command(plan);
+    // SAFETY: only system calls between here and exec.
+    unsafe {
+        command.pre_exec(|| {
+            ignore_sigpipe();
+            Ok(())
+        });
+    }
+    failed(command.exec())
 }
 
 /// Starts the runtime and waits for its end, passing signals on.
@@ -69,15 +79,34 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
         program: plan.program.clone(),
         source,
     };
+    let limits = &plan.watch;
     let start = Instant::now();
-    let mut child = spawn(command(plan), plan)?;
+    let mut command = command(plan);
+    if limits.output_size.is_some() {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    let mut child = spawn(command, plan)?;
+    let meters = match limits.output_size {
+        Some(limit) => Meter::both(&mut child, limit, &events.1).map_err(wait)?,
+        None => Vec::new(),
+    };
     let mut asked: Option<(i32, Instant)> = None;
-    let mut timed_out = false;
+    let mut broken: Option<LaunchError> = None;
     loop {
         if let Some(status) = child.try_wait().map_err(wait)? {
-            if timed_out {
-                let limit = plan.watch.timeout.unwrap_or_default();
-                return Err(LaunchError::TimedOut { limit });
+            // All that it wrote arrives, unless the limit was met.
+            let within = meters.into_iter().map(Meter::end).all(|within| within);
+            if let (None, false, Some(limit)) = (&broken, within, limits.output_size) {
+                broken = Some(LaunchError::OutputSize { limit });
+            }
+            if let (None, Some(limit), Some(libc::SIGXCPU | libc::SIGKILL)) =
+                (&broken, limits.cpu_time, status.signal())
+                && asked.is_none()
+            {
+                broken = Some(LaunchError::CpuTime { limit });
+            }
+            if let Some(broken) = broken {
+                return Err(broken);
             }
             // Killed by pyw after a signal that the runtime did not heed: that signal is what
             // ended it.
@@ -95,29 +124,133 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
             };
         }
         let now = Instant::now();
-        if !timed_out && plan.watch.timeout.is_some_and(|limit| now - start >= limit) {
-            timed_out = true;
-            asked = Some((libc::SIGTERM, now));
-            send(&child, libc::SIGTERM);
+        let mut next = None;
+        let mut soon = |left: Duration| next = Some(next.map_or(left, |n: Duration| n.min(left)));
+        if broken.is_none() {
+            if let Some(limit) = limits.timeout {
+                match (start + limit).checked_duration_since(now) {
+                    Some(left) if !left.is_zero() => soon(left),
+                    _ => broken = Some(LaunchError::TimedOut { limit }),
+                }
+            }
+            if let (Some(limit), Some(used)) = (limits.cpu_time, cpu_time(&child)) {
+                match limit.checked_sub(used) {
+                    // No sooner than with every processor busy.
+                    Some(left) if !left.is_zero() => soon(left / processors()),
+                    _ => broken = Some(LaunchError::CpuTime { limit }),
+                }
+            }
+            if broken.is_some() {
+                asked = Some((libc::SIGTERM, now));
+                send(&child, libc::SIGTERM);
+            }
         }
-        if asked.is_some_and(|(_, when)| now - when >= GRACE) {
-            send(&child, libc::SIGKILL);
+        if let Some((_, when)) = asked {
+            if now - when >= GRACE {
+                send(&child, libc::SIGKILL);
+            }
+            soon((when + GRACE).saturating_duration_since(now));
         }
-        let next = match (asked, plan.watch.timeout) {
-            (Some((_, when)), _) => Some((when + GRACE).saturating_duration_since(now)),
-            (None, Some(limit)) => Some((start + limit).saturating_duration_since(now)),
-            (None, None) => None,
-        };
         // Zero would mean "for ever".
         let patience = next.map(|d| d.max(Duration::from_millis(1)));
         events.0.set_read_timeout(patience).map_err(wait)?;
         let mut signal = [0];
         if let Ok(1) = events.0.read(&mut signal) {
+            if let (TOO_MUCH, Some(limit), None) = (signal[0], limits.output_size, &broken) {
+                broken = Some(LaunchError::OutputSize { limit });
+                signal[0] = u8::try_from(libc::SIGTERM).unwrap_or_default();
+            }
             let signal = i32::from(signal[0]);
-            if signal != libc::SIGCHLD && asked.is_none() {
+            if signal != libc::SIGCHLD && signal != i32::from(TOO_MUCH) && asked.is_none() {
                 asked = Some((signal, Instant::now()));
                 send(&child, signal);
             }
+        }
+    }
+}
+
+/// The processor time that all threads of a process have used; `None` where the system does not
+/// tell, and the kernel's own limit has to do.
+#[cfg(target_os = "linux")]
+fn cpu_time(child: &Child) -> Option<Duration> {
+    let mut clock = 0;
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let pid = i32::try_from(child.id()).ok()?;
+    // SAFETY: both calls only fill in the values that they are given.
+    let told = unsafe {
+        libc::clock_getcpuclockid(pid, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    told.then_some(Duration::new(seconds.ok()?, nanos.ok()?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cpu_time(_: &Child) -> Option<Duration> {
+    None
+}
+
+fn processors() -> u32 {
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Passes one of the program's streams on, until both together are more than they may be.
+struct Meter(std::thread::JoinHandle<bool>);
+
+impl Meter {
+    /// Meters for both streams of a child, with one limit.
+    fn both(child: &mut Child, limit: u64, events: &UnixStream) -> std::io::Result<Vec<Self>> {
+        let left = Arc::new(AtomicU64::new(limit));
+        let stdout = child.stdout.take().map(OwnedFd::from);
+        let stderr = child.stderr.take().map(OwnedFd::from);
+        let mut meters = Vec::new();
+        for (from, to) in [
+            (stdout, rustix::io::dup(std::io::stdout())?),
+            (stderr, rustix::io::dup(std::io::stderr())?),
+        ] {
+            let Some(from) = from else { continue };
+            let (from, to) = (File::from(from), File::from(to));
+            let (left, events) = (Arc::clone(&left), events.try_clone()?);
+            meters.push(Self(std::thread::spawn(move || {
+                pass_on(from, to, &left, &events)
+            })));
+        }
+        Ok(meters)
+    }
+
+    /// Waits for the end of the stream: whether it stayed within the limit.
+    fn end(self) -> bool {
+        self.0.join().unwrap_or(false)
+    }
+}
+
+fn pass_on(mut from: File, mut to: File, left: &AtomicU64, mut events: &UnixStream) -> bool {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(count) => count,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(_) => return true,
+        };
+        let wanted = u64::try_from(count).unwrap_or(u64::MAX);
+        let had = left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                Some(left.saturating_sub(wanted))
+            })
+            .unwrap_or_default();
+        let fits = usize::try_from(had).unwrap_or(usize::MAX).min(count);
+        // A reader that is gone is the program's affair: it meets the end of its own pipe.
+        if to.write_all(&buffer[..fits]).is_err() {
+            return true;
+        }
+        if fits < count {
+            let _ = events.write(&[TOO_MUCH]);
+            return false;
         }
     }
 }
@@ -146,14 +279,18 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
         reason,
     })?;
     let mut fenced = fenced;
-    let stack = plan.process_stack;
+    close_on_exec().map_err(|source| LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    })?;
+    let limits = ProcessLimits::of(plan);
     // SAFETY: between fork and exec only system calls are made, on values prepared before; pyw
     // has no other thread at this point whose lock the child could miss.
     unsafe {
         command.pre_exec(move || {
             die_with_parent()?;
             ignore_sigpipe();
-            set_stack(stack)?;
+            limits.set()?;
             match fenced.take() {
                 Some(fence) => fence.enforce().map_err(std::io::Error::other),
                 None => Ok(()),
@@ -166,20 +303,90 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
     })
 }
 
-/// Makes room for the stack that the runtime was told to use. The kernel lays a program out by the
-/// limit that holds when it starts.
-fn set_stack(bytes: Option<u64>) -> std::io::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Some(bytes) = bytes else { return Ok(()) };
-    let now = getrlimit(Resource::Stack);
-    if now.current.is_none_or(|current| current >= bytes) {
-        return Ok(());
+/// Keeps what pyw inherited besides the three standard streams, and opened itself, from every
+/// program that it starts or becomes. What a program is to have is passed on afterwards.
+pub fn close_on_exec() -> std::io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: a plain call with numbers; nothing is closed before an exec.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_close_range,
+                FIRST,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            )
+        };
+        if done == 0 {
+            return Ok(());
+        }
     }
-    let raised = Rlimit {
-        current: Some(bytes),
-        maximum: now.maximum,
-    };
-    Ok(setrlimit(Resource::Stack, raised)?)
+    // Linux before 5.11, and other systems.
+    for entry in std::fs::read_dir("/dev/fd")?.flatten() {
+        let number = entry.file_name().to_string_lossy().parse::<libc::c_int>();
+        if let Ok(number) = number
+            && number.unsigned_abs() >= FIRST
+        {
+            // SAFETY: a plain call with numbers; one that is not open any more is an error that
+            // changes nothing.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// Limits that the kernel holds for the runtime's process.
+#[derive(Clone, Copy)]
+struct ProcessLimits {
+    /// In bytes.
+    stack: Option<u64>,
+    open_files: Option<u64>,
+    /// In seconds.
+    cpu: Option<u64>,
+}
+
+impl ProcessLimits {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            stack: plan.process_stack,
+            open_files: plan.open_files,
+            // A second more than what pyw watches over: this is for the case that it can't.
+            cpu: plan.watch.cpu_time.map(|limit| limit.as_secs() + 1),
+        }
+    }
+
+    fn set(self) -> std::io::Result<()> {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        // Makes room for the stack that the runtime was told to use. The kernel lays a program out
+        // by the limit that holds when it starts.
+        if let Some(bytes) = self.stack {
+            let now = getrlimit(Resource::Stack);
+            if now.current.is_some_and(|current| current < bytes) {
+                let raised = Rlimit {
+                    current: Some(bytes),
+                    maximum: now.maximum,
+                };
+                setrlimit(Resource::Stack, raised)?;
+            }
+        }
+        for (resource, limit) in [
+            (Resource::Nofile, self.open_files),
+            (Resource::Cpu, self.cpu),
+        ] {
+            let Some(limit) = limit else { continue };
+            let maximum = getrlimit(resource).maximum;
+            let limit = maximum.map_or(limit, |maximum| maximum.min(limit));
+            setrlimit(
+                resource,
+                Rlimit {
+                    current: Some(limit),
+                    maximum: Some(limit),
+                },
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// As CPython does at its start: a program whose output nobody reads gets an error that it can
@@ -239,6 +446,15 @@ fn send(child: &Child, signal: i32) {
         // SAFETY: the child has not been waited for, so the number is still its own.
         unsafe { libc::kill(pid, signal) };
     }
+}
+
+/// The rows and columns of the terminal that one of the standard streams is.
+pub fn terminal_size() -> Option<(u16, u16)> {
+    use rustix::termios::tcgetwinsize;
+    let found = tcgetwinsize(std::io::stdout())
+        .or_else(|_| tcgetwinsize(std::io::stderr()))
+        .or_else(|_| tcgetwinsize(std::io::stdin()));
+    found.ok().map(|size| (size.ws_row, size.ws_col))
 }
 
 /// Dies by a signal, as the program did.

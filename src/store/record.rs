@@ -1,13 +1,15 @@
-//! RECORD: the list of a wheel's files with their hashes and sizes.
+//! RECORD: the list of the files of a wheel or a pybi with their hashes and sizes.
 
 use std::fmt::Write as _;
 
-use crate::store::Sha256;
+use camino::Utf8Path;
+
+use super::{Sha256, StoreError};
 
 /// One line of a RECORD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The file, relative to the folder that holds the `.dist-info`.
+    /// The file, relative to the folder that holds the `.dist-info` or the `pybi-info`.
     pub path: String,
     /// Its hash, unless the line has none.
     pub hash: Option<Hash>,
@@ -24,6 +26,28 @@ pub enum Hash {
     Sha384(Vec<u8>),
     /// `sha512=`, its 64 bytes.
     Sha512(Vec<u8>),
+    /// `symlink=`, of pybis only: not a file but a link, with where it leads (PEP 711).
+    Symlink(String),
+}
+
+impl Hash {
+    /// Whether the file is the one that was meant; `sha256` is that of the file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn holds(&self, sha256: Sha256, file: &Utf8Path) -> Result<bool, StoreError> {
+        Ok(match self {
+            Hash::Sha256(expected) => *expected == sha256,
+            Hash::Sha384(digest) => digest_of::<sha2::Sha384>(file)? == *digest,
+            Hash::Sha512(digest) => digest_of::<sha2::Sha512>(file)? == *digest,
+            Hash::Symlink(_) => false,
+        })
+    }
+}
+
+fn digest_of<D: sha2::Digest>(path: &Utf8Path) -> Result<Vec<u8>, StoreError> {
+    let bytes = std::fs::read(path).map_err(|cause| StoreError::io("reading", path, cause))?;
+    Ok(D::digest(bytes).to_vec())
 }
 
 /// Reads a RECORD.
@@ -104,6 +128,9 @@ fn parse_hash(text: &str) -> Result<Hash, String> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| format!("has {text:?} for a hash"))?;
+    if name == "symlink" {
+        return Ok(Hash::Symlink(value.to_owned()));
+    }
     let bytes = decode(value).ok_or_else(|| format!("has a {name} that is not base64"))?;
     let wrong = || format!("has a {name} of {} bytes", bytes.len());
     match name {
@@ -134,6 +161,16 @@ impl Line {
         }
     }
 
+    /// The line for a link.
+    #[must_use]
+    pub fn link(path: &str, target: &str) -> Line {
+        Line {
+            path: path.to_owned(),
+            hash: Some(Hash::Symlink(target.to_owned())),
+            size: None,
+        }
+    }
+
     /// The line for a file that cannot have a hash: RECORD itself.
     #[must_use]
     pub fn bare(path: &str) -> Line {
@@ -150,20 +187,17 @@ impl Line {
 pub fn format(lines: &[Line]) -> String {
     let mut text = String::new();
     for Line { path, hash, size } in lines {
-        if path.contains(['"', ',', '\n', '\r']) {
-            let _ = write!(text, "\"{}\"", path.replace('"', "\"\""));
-        } else {
-            text.push_str(path);
-        }
+        push_field(&mut text, path);
         text.push(',');
-        let (name, bytes): (&str, &[u8]) = match hash {
-            None => ("", &[]),
-            Some(Hash::Sha256(sha256)) => ("sha256=", sha256.as_bytes()),
-            Some(Hash::Sha384(bytes)) => ("sha384=", bytes),
-            Some(Hash::Sha512(bytes)) => ("sha512=", bytes),
+        let digest = |name: &str, bytes: &[u8]| format!("{name}={}", encode(bytes));
+        let hash = match hash {
+            None => String::new(),
+            Some(Hash::Sha256(sha256)) => digest("sha256", sha256.as_bytes()),
+            Some(Hash::Sha384(bytes)) => digest("sha384", bytes),
+            Some(Hash::Sha512(bytes)) => digest("sha512", bytes),
+            Some(Hash::Symlink(target)) => format!("symlink={target}"),
         };
-        text.push_str(name);
-        text.push_str(&encode(bytes));
+        push_field(&mut text, &hash);
         text.push(',');
         if let Some(size) = size {
             let _ = write!(text, "{size}");
@@ -171,6 +205,14 @@ pub fn format(lines: &[Line]) -> String {
         text.push('\n');
     }
     text
+}
+
+fn push_field(text: &mut String, field: &str) {
+    if field.contains(['"', ',', '\n', '\r']) {
+        let _ = write!(text, "\"{}\"", field.replace('"', "\"\""));
+    } else {
+        text.push_str(field);
+    }
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -245,6 +287,7 @@ mod tests {
         let lines = vec![
             Line::of("a/b.py", digest, 3),
             Line::of("a, \"b\".py", digest, 3),
+            Line::link("bin/python", "../a,b"),
             Line::bare("a-1.dist-info/RECORD"),
         ];
         let text = format(&lines);
@@ -252,6 +295,7 @@ mod tests {
             text,
             "a/b.py,sha256=ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0,3\n\
              \"a, \"\"b\"\".py\",sha256=ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0,3\n\
+             bin/python,\"symlink=../a,b\",\n\
              a-1.dist-info/RECORD,,\n"
         );
         assert_eq!(parse(&text).unwrap(), lines);

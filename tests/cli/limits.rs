@@ -1,0 +1,147 @@
+//! Limits that pyw holds itself: the exact messages and codes, and what a program notices of them.
+
+use std::time::Duration;
+
+use crate::pyw::Pyw;
+
+#[test]
+fn processor_time() {
+    let pyw = Pyw::new()
+        .args(["--cpu-time", "1s", "-c", "while True: pass"])
+        .stderr(
+            "pyw: the program used more than 1s of processor time and was stopped\n\
+             hint: allow more with --cpu-time\n",
+        )
+        .code(120)
+        .run();
+    assert!(pyw.output.took >= Duration::from_secs(1));
+    // Waiting is free, however long.
+    pyw.args([
+        "--cpu-time",
+        "3s",
+        "-c",
+        "import time; time.sleep(4); print('rested')",
+    ])
+    .stdout("rested\n")
+    .run();
+}
+
+#[test]
+fn output() {
+    Pyw::new()
+        .args([
+            "--output-size",
+            "10K",
+            "-c",
+            "while True: print('x' * 99, flush=True)",
+        ])
+        .stdout(&format!("{}\n", "x".repeat(99)).repeat(103)[..10240])
+        .stderr(
+            "pyw: the program wrote more than 10 KiB and was stopped\n\
+             hint: allow more with --output-size\n",
+        )
+        .code(121)
+        .run()
+        // Exactly as much as it may, on both streams together, and its own code.
+        .args([
+            "--output-size",
+            "10",
+            "-c",
+            "import sys; print('1234'); print('5678', file=sys.stderr); sys.exit(7)",
+        ])
+        .stdout("1234\n")
+        .stderr("5678\n")
+        .code(7)
+        .run()
+        .args(["--output-size", "9", "-c", "print('123456789')"])
+        .stdout("123456789")
+        .stderr(
+            "pyw: the program wrote more than 9 bytes and was stopped\n\
+             hint: allow more with --output-size\n",
+        )
+        .code(121)
+        .run();
+}
+
+#[test]
+fn open_files() {
+    Pyw::new()
+        .args([
+            "--open-files",
+            "64",
+            "-c",
+            "files = []\n\
+             try:\n    while True: files.append(open('/tmp/x', 'w'))\n\
+             except OSError as e: print(type(e).__name__, 20 < len(files) < 64)",
+        ])
+        .stdout("OSError True\n")
+        .run()
+        .args(["--open-files", "63", "-c", "1"])
+        .stdout("")
+        .stderr(
+            "pyw: wasmtime {wasmtime-version} cannot run this as asked, so it is not run\n  \
+             at most 63 open files: the runtime and its mounts need up to 64\n    \
+             - allow at least so many: --open-files 64\n",
+        )
+        .code(110)
+        .run()
+        .args(["--open-files", "many", "-c", "1"])
+        .stderr(
+            "pyw: --open-files: `many` is not a number of at least 1; write for example `256`\n\
+             hint: `pyw --help` tells more\n",
+        )
+        .code(2)
+        .run();
+}
+
+#[test]
+fn isolation_is_insisted_on() {
+    Pyw::new()
+        .args(["--require-isolation", "strong", "-c", "print(1)"])
+        .stdout("1\n")
+        .run()
+        .args(["--require-isolation", "much", "-c", "print(1)"])
+        .stdout("")
+        .stderr(
+            "pyw: --require-isolation: `much` is not a level of isolation; write `strong`, \
+             `runtime`, `process` or `none`\nhint: `pyw --help` tells more\n",
+        )
+        .code(2)
+        .run();
+}
+
+/// What steers runtimes and loaders in the caller's environment does not reach the runtime.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_runtime_has_a_clean_environment() {
+    let mut pyw = Pyw::new();
+    for (name, value) in [
+        ("LD_LIBRARY_PATH", "/nonexistent"),
+        ("WASMTIME_LOG", "trace"),
+        ("RUST_LOG", "trace"),
+        ("NODE_OPTIONS", "--title=x"),
+        ("PYTHONHOME", "/nonexistent"),
+    ] {
+        pyw = pyw.env(name, value);
+    }
+    let pyw = pyw.args(["-c", "import time; time.sleep(300)"]);
+    let mut child = pyw.spawn();
+    let runtime = (0..2000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let id = child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        let runtime = children.split_whitespace().next()?.to_owned();
+        let command = std::fs::read_to_string(format!("/proc/{runtime}/cmdline")).ok()?;
+        // One that is asked for its version, or compiles, comes before.
+        command.contains("time.sleep").then_some(runtime)
+    });
+    let environment = runtime.map(|id| std::fs::read_to_string(format!("/proc/{id}/environ")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let environment = environment.expect("a runtime that runs").unwrap();
+    let names: Vec<&str> = environment
+        .split_terminator('\0')
+        .filter_map(|variable| variable.split('=').next())
+        .collect();
+    assert_eq!(names, ["HOME", "RUST_BACKTRACE"]);
+}

@@ -1,0 +1,226 @@
+//! CPython for Emscripten on node: what a program can reach, through files, links, C functions and
+//! JavaScript. What is the same on every runtime is the conformance suite's.
+
+use crate::pyw::Pyw;
+use crate::store;
+
+/// A test on node, where node is there.
+fn on_node() -> Option<Pyw> {
+    let node = store::other_runtime("node")?;
+    Some(Pyw::new().env("PYW_RUNTIME_NODE", node))
+}
+
+const ON_NODE: [&str; 3] = ["--quiet", "--platform", "emscripten"];
+
+fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&ON_NODE, more].concat()
+}
+
+#[test]
+fn a_platform_chooses_interpreter_and_runtime() {
+    let Some(pyw) = on_node() else { return };
+    let probe = "import sys; print(sys.platform)";
+    pyw.args(args(&["-c", probe]))
+        .stdout("emscripten\n")
+        .run()
+        .args(["--quiet", "--python", "3.14-emscripten", "-c", probe])
+        .stdout("emscripten\n")
+        .run()
+        .args(["--quiet", "--runtime", "node", "-c", probe])
+        .stdout("emscripten\n")
+        .run()
+        .args(["--platform", "wasi", "-c", probe])
+        .stdout("wasi\n")
+        .run()
+        .args(["--platform", "wasi", "--runtime", "node", "-c", probe])
+        .stderr(
+            "pyw: node runs interpreters built for emscripten, and this one is built for wasi\n\
+             hint: choose another runtime with --runtime, or say --platform emscripten\n",
+        )
+        .code(2)
+        .run()
+        .args([
+            "--platform",
+            "wasi",
+            "--python",
+            "3.14-emscripten",
+            "-c",
+            probe,
+        ])
+        .stderr(
+            "pyw: --platform wasi contradicts --python, which asks for ==3.14.* for emscripten\n\
+             hint: `pyw --help` tells more\n",
+        )
+        .code(2)
+        .run()
+        .args(["--platform", "wasix", "-c", probe])
+        .stderr(
+            "pyw: --platform: `wasix` is not a platform; write `wasi` or `emscripten`\n\
+             hint: `pyw --help` tells more\n",
+        )
+        .code(2)
+        .run();
+}
+
+#[test]
+fn a_node_that_is_too_old_is_refused() {
+    let Some(pyw) = on_node() else { return };
+    // Importing the interpreter needs a node that works.
+    pyw.args(args(&["-c", "1"]))
+        .run()
+        .executable("node", "#!/bin/sh\necho v18.20.1\n")
+        .env("PYW_RUNTIME_NODE", "{dir}/node")
+        .args(["--runtime", "node", "-c", "1"])
+        .stderr(
+            "pyw: node at `{dir}/node` is version 18.20.1; pyw needs 20.0.0 or newer\n\
+             hint: update it, or choose another with --runtime\n",
+        )
+        .code(117)
+        .run();
+}
+
+/// The file system is the host script's own, so every way out of a mount is tried, and every way
+/// to change what may only be read.
+#[test]
+fn mounts_are_neither_left_nor_changed() {
+    let Some(pyw) = on_node() else { return };
+    let pyw = pyw
+        .mkdir("rw/sub")
+        .mkdir("ro/folder")
+        .write("ro/file", "read\n")
+        .write("secret/file", "secret\n")
+        .write("app.py", include_str!("scripts/mounts.py"));
+    let secret = pyw.dir().join("secret");
+    let rw = pyw.dir().join("rw");
+    for (target, link) in [
+        (secret.join("file"), "absolute"),
+        ("../secret/file".into(), "relative"),
+        (secret.clone(), "folder"),
+        ("loop".into(), "loop"),
+    ] {
+        std::os::unix::fs::symlink(target, rw.join(link)).unwrap();
+    }
+    let seen = |pyw: &Pyw| {
+        ["ro/file", "ro/folder", "secret/file"].map(|path| {
+            use std::os::unix::fs::MetadataExt as _;
+            let found = std::fs::metadata(pyw.dir().join(path)).unwrap();
+            (found.mode(), found.mtime_nsec(), found.mtime(), found.len())
+        })
+    };
+    let before = seen(&pyw);
+    let pyw = pyw
+        .mkdir("empty")
+        .cwd("empty")
+        .args(args(&[
+            "--mount",
+            "../rw:/data:rw",
+            "--mount",
+            "../ro:/ro",
+            "--mount",
+            "../app.py:/p/app.py",
+            "-c",
+            "exec(open('/p/app.py').read())",
+        ]))
+        .stdout("done\n")
+        .run();
+    assert_eq!(seen(&pyw), before);
+    let names = |folder: &str| std::fs::read_dir(pyw.dir().join(folder)).unwrap().count();
+    assert_eq!(
+        (names("ro"), names("secret"), names("ro/folder")),
+        (2, 1, 0)
+    );
+}
+
+#[test]
+fn no_javascript_is_reached_unless_it_is_granted() {
+    let Some(pyw) = on_node() else { return };
+    let crashed = |name: &str| {
+        format!(
+            "pyw: the interpreter crashed: the program called {name}, a function of JavaScript's \
+             that it was not given\n"
+        )
+    };
+    pyw.write(
+        "app.py",
+        "import js\n\
+         print([name for name in dir(js) if not name.startswith('__')])\n\
+         for attempt in ('import pyodide_js', 'from js import eval',\n\
+         \x20               'import pyodide.code; pyodide.code.run_js(\"1\")',\n\
+         \x20               'import pyodide.ffi; print(type(pyodide.ffi.to_js({})).__name__)'):\n\
+         \x20   try:\n\
+         \x20       exec(attempt)\n\
+         \x20   except ImportError as e:\n\
+         \x20       print(type(e).__name__)\n",
+    )
+    .args(args(&["app.py"]))
+    .stdout("[]\nModuleNotFoundError\nImportError\nImportError\ndict\n")
+    .run()
+    // Past Python's modules, to the functions that its own machine code calls.
+    .args(args(&[
+        "-c",
+        "import ctypes; ctypes.CDLL(None).emscripten_run_script(b'process.exit(3)')",
+    ]))
+    .stderr(&crashed("emscripten_run_script"))
+    .code(118)
+    .run()
+    .args(args(&["-c", "import _pyodide_core"]))
+    .stderr(&crashed("jslib_init_buffers_js"))
+    .code(118)
+    .run()
+    .args(["--js", "-c", "1"])
+    .stderr(
+        "pyw: wasmtime {wasmtime-version} cannot run this as asked, so it is not run\n  \
+         JavaScript: wasmtime has none to give\n    \
+         - use an interpreter built for Emscripten: --platform emscripten\n    \
+         - run without --js\n",
+    )
+    .code(110)
+    .run();
+}
+
+/// With JavaScript a program has all of node; the fence around its process still holds.
+#[test]
+fn granted_javascript_stays_in_the_fence() {
+    let Some(pyw) = on_node() else { return };
+    pyw.write("app.py", include_str!("scripts/fence.py"))
+        .write("../home/secret", "secret")
+        .args(args(&["--js", "app.py", "{home}/secret", "{dir}"]))
+        .stdout(
+            "node\n\
+             read EACCES\n\
+             write EACCES\n\
+             list EACCES\n\
+             socket EPERM\n\
+             spawn EPERM\n\
+             spawn alone EPERM\n\
+             signal EPERM\n\
+             OPENSSL_CONF TZ\n",
+        )
+        .run();
+}
+
+/// Extension modules for Emscripten from PyPI.
+#[test]
+fn wheels_with_machine_code_are_imported_and_run() {
+    let Some(pyw) = on_node() else { return };
+    pyw.write(
+        "app.py",
+        "import cbor2, msgspec, pydantic, pydantic_core\n\
+         class Point(pydantic.BaseModel):\n\
+         \x20   x: int\n\
+         print(Point(x='3'))\n\
+         try:\n\
+         \x20   Point(x='three')\n\
+         except pydantic.ValidationError as e:\n\
+         \x20   print(e.error_count())\n\
+         print(cbor2.loads(cbor2.dumps({'a': [1, 2.5]})))\n\
+         print(msgspec.json.decode(b'[1, 2]', type=list[int]))\n\
+         for module in (pydantic_core._pydantic_core, cbor2._cbor2, msgspec._core):\n\
+         \x20   print(module.__file__.rpartition('.')[2])\n",
+    )
+    .args(args(&[
+        "--with", "pydantic", "--with", "cbor2", "--with", "msgspec", "app.py",
+    ]))
+    .stdout("x=3\n1\n{'a': [1, 2.5]}\n[1, 2]\nso\nso\nso\n")
+    .run();
+}
