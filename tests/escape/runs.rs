@@ -9,7 +9,7 @@ use crate::place::{Place, changes, slug, without_new_entries};
 use crate::world::World;
 
 /// More than a run takes on a busy machine, with a runtime that interprets.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An attack, as `run.py --list` tells it.
 #[derive(Clone, Debug)]

@@ -51,9 +51,13 @@ def _(p):
 
 @attack("processes/exec-in-child", NATIVE)
 def _(p):
-    if os.fork() == 0:
-        os.execv("/bin/cp", ["cp", p.secret, p.rw + "/out"])
-    os.wait()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.execv("/bin/cp", ["cp", p.secret, p.rw + "/out"])
+        finally:
+            os._exit(1)
+    os.waitpid(pid, 0)
     return read(p.rw + "/out")
 
 
