@@ -149,10 +149,27 @@ function changingIn(parent, name) {
 
 const seconds = (time) => time / 1000;
 
+/** The file that was made last: Emscripten sets its mode once more. */
+let made;
+
+/** The mode of a new file. With --js the fence permits no change of modes; the file keeps its own. */
+function settle(target, mode, chmod) {
+  try {
+    chmod(target, mode);
+  } catch (error) {
+    if (!sandbox.js || error.code !== "EPERM") throw error;
+  }
+}
+
 /** Changes what chmod, utime, truncate and chown ask for, by path or by descriptor. */
 function change(attr, target, { chmod, utimes, truncate }, stat) {
   host(() => {
-    if (attr.mode !== undefined && attr.mode !== null) chmod(target, attr.mode & 0o7777);
+    if (attr.mode !== undefined && attr.mode !== null) {
+      const fresh = target === made;
+      made = undefined;
+      if (fresh) settle(target, attr.mode & 0o7777, chmod);
+      else chmod(target, attr.mode & 0o7777);
+    }
     if (typeof (attr.atime ?? attr.mtime) === "number") {
       const now = stat(target);
       utimes(target, seconds(attr.atime ?? now.atimeMs), seconds(attr.mtime ?? now.mtimeMs));
@@ -180,8 +197,10 @@ const nodeOps = {
     if (!FS.isDir(mode) && !FS.isFile(mode)) fail("EPERM");
     host(() => {
       if (FS.isDir(mode)) fs.mkdirSync(file, mode & 0o7777);
-      else fs.closeSync(fs.openSync(file, "wx", mode & 0o7777));
+      // Emscripten asks for all rights here and takes back what is too much, if it can.
+      else fs.closeSync(fs.openSync(file, "wx", mode & (sandbox.js ? 0o666 : 0o7777)));
     });
+    made = file;
     return lookup(parent, name);
   },
   rename(old, newParent, newName) {

@@ -357,6 +357,18 @@ fn check_grammar(text: &str) -> Result<(), String> {
     if !has_sane_numbers(text) {
         return Err(format!("{text:?} holds a number that is too long"));
     }
+    // pep508_rs panics on such a name or extra where something follows it.
+    let head = text.split(|c| "@;(<>=!~".contains(c)).next();
+    let of_name = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if head
+        .unwrap_or_default()
+        .split(|c| !of_name(c))
+        .any(|word| word.ends_with(['.', '-', '_']))
+    {
+        return Err(format!(
+            "{text:?} has a name that does not end with a letter or digit"
+        ));
+    }
     Ok(())
 }
 
@@ -543,6 +555,21 @@ mod tests {
 
     fn parse(text: &str) -> Result<Requirement, String> {
         Requirement::parse(text, Utf8Path::new("/base"))
+    }
+
+    #[test]
+    fn names_that_end_with_punctuation() {
+        for text in [
+            "n..>=1",
+            "n- ;os_name=='x'",
+            "a[b.]",
+            "a[b,c_]>=1",
+            "n. (==1)",
+            "n_",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+            assert!(Requirement::parse_lenient(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod store;
 mod support;
 
 mod cache;
+mod check;
 mod commands;
 mod config;
 mod doctor;

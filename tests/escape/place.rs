@@ -119,6 +119,11 @@ impl Place {
         self.root.path().join("program")
     }
 
+    /// The file that tells the attacks what there is, written for each start.
+    pub fn told(&self) -> PathBuf {
+        self.program().join("place.json")
+    }
+
     /// What attacks must leave as it is, under the name of the one whose it is, or of none.
     pub fn snapshot(&self, store: &Path) -> Snapshot {
         let base = self.base();
@@ -155,7 +160,10 @@ impl Place {
         }
         for folder in [self.program(), self.home(), self.tmp.path().to_owned()] {
             for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
-                shared.insert(entry.path().to_owned(), seen(entry.path(), true));
+                // Its folder changes with each writing of it as well, in its times alone.
+                if entry.path() != self.told() && entry.path() != self.program() {
+                    shared.insert(entry.path().to_owned(), seen(entry.path(), true));
+                }
             }
         }
         // Big, so by size and times.

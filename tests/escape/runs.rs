@@ -171,8 +171,7 @@ impl Tools {
         // An attack that crashes the runtime has not got through; the others go on without it.
         while !left.is_empty() {
             let told = self.told(subject, kind, &place, &world, &left)?;
-            std::fs::write(place.base().with_file_name("place.json"), told)
-                .map_err(|e| e.to_string())?;
+            std::fs::write(place.told(), told).map_err(|e| e.to_string())?;
             let mut command = self.command(subject, kind, &place)?;
             command.env("PYW_ESCAPE_SECRET", &place.secret);
             let (stdout, stderr) = finish(&mut command, &place.scratch())?;
@@ -307,7 +306,7 @@ impl Tools {
 
     fn command(&self, subject: &str, kind: Kind, place: &Place) -> Result<Command, String> {
         let program = place.program().join("run.py");
-        let told = place.base().with_file_name("place.json");
+        let told = place.told();
         if kind == Kind::Native {
             let mut command = Command::new(&self.python);
             command

@@ -15,6 +15,11 @@ def through(process, p):
     return fs.readFileSync(p.secret, "utf8")
 
 
+def reaches(function):
+    """The constructor of all functions makes code of text, wherever the runtime lets it."""
+    return WON if function is not None else "no constructor"
+
+
 def is_process(process):
     return WON if process is not None and str(process.pid).isdigit() else "no process"
 
@@ -31,8 +36,13 @@ def _(p):
     import importlib
     import sys
 
-    sys.modules.pop("js", None)
-    return is_process(importlib.import_module("js").process)
+    kept = sys.modules.pop("js", None)
+    try:
+        found = importlib.import_module("js")
+    finally:
+        if kept is not None:
+            sys.modules["js"] = kept
+    return is_process((kept or found).process)
 
 
 @attack("javascript/global-this", JS, NODE)
@@ -60,21 +70,21 @@ def _(p):
 def _(p):
     import pyodide_js
 
-    return is_process(pyodide_js.constructor.constructor("return process")())
+    return reaches(pyodide_js.constructor.constructor)
 
 
 @attack("javascript/constructor-of-js", JS, NODE)
 def _(p):
     import js
 
-    return is_process(js.Object.constructor("return process")())
+    return reaches(js.Object.constructor)
 
 
 @attack("javascript/constructor-of-a-proxy", JS, NODE)
 def _(p):
     from pyodide.ffi import to_js
 
-    return is_process(to_js([1]).constructor.constructor("return process")())
+    return reaches(to_js([1]).constructor.constructor)
 
 
 @attack("javascript/constructor-of-a-function", JS, NODE)
@@ -82,19 +92,18 @@ def _(p):
     from pyodide.ffi import create_proxy, to_js
 
     function = to_js({"f": create_proxy(lambda: 1)}).constructor
-    return is_process(function.constructor("return process")())
+    return reaches(function.constructor)
 
 
 @attack("javascript/constructor-of-an-error", JS, NODE)
 def _(p):
-    from pyodide.ffi import JsException, to_js
+    import js
 
     try:
-        to_js([1]).at(to_js([1]).nowhere())
+        js.nothing.at.all()
     except AttributeError:
         pass
-    error = JsException("x")
-    return is_process(error.js_error.constructor.constructor("return process")())
+    return reaches(js.Error.new("x").constructor.constructor)
 
 
 @attack("javascript/mounting-the-host", JS, NODE)
@@ -103,19 +112,7 @@ def _(p):
 
     import pyodide_js
 
-    pyodide_js.mountNodeFS("/host", p.outside)
-    with open("/host/secret.txt") as file:
-        return file.read()
-
-
-@attack("javascript/the-file-system-object", JS, NODE)
-def _(p):
-    import pyodide_js
-
-    pyodide_js.FS.mkdir("/host2")
-    pyodide_js.FS.mount(pyodide_js.FS.filesystems.NODEFS, {"root": p.outside}, "/host2")
-    with open("/host2/secret.txt") as file:
-        return file.read()
+    return WON if pyodide_js.mountNodeFS else "nothing mounts"
 
 
 @attack("javascript/files", JS, NODE)
@@ -150,7 +147,7 @@ def _(p):
                 pass
     for thing in gc.get_objects():
         if type(thing).__name__ == "JsProxy":
-            return is_process(thing.constructor.constructor("return process")())
+            return reaches(thing.constructor.constructor)
     import js
 
     return is_process(js.process)
@@ -294,7 +291,12 @@ def _(p):
 def _(p):
     from pyodide.ffi import to_js
 
-    return builtin("child_process").execFileSync("/bin/cat", to_js([p.secret])).toString()
+    try:
+        builtin("child_process").execFileSync("/bin/cp", to_js([p.secret, p.rw + "/out"]))
+    except RuntimeError:
+        pass  # its answer is a Buffer, which Pyodide does not know
+    with open(p.rw + "/out") as file:
+        return file.read()
 
 
 @attack("powers/environment-of-the-victim", UNFENCED, NODE)
@@ -309,9 +311,9 @@ def _(p):
     got = []
     for fd in range(3, 200):
         try:
-            buffer = js.Buffer.alloc(200)
+            buffer = js.Uint8Array.new(200)
             builtin("fs").readSync(fd, buffer, 0, 200, 0)
-            got.append(buffer.toString())
+            got.append(bytes(buffer.to_py()))
         except Exception:
             pass
     return got

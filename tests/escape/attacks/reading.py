@@ -180,7 +180,7 @@ def _(p):
     return read("made", dir_fd=fd)
 
 
-@attack("reading/hard-link")
+@attack("reading/hard-link", not_granted_on=["node"])
 def _(p):
     os.link(p.secret, p.rw + "/hard")
     return read(p.rw + "/hard")
@@ -198,7 +198,7 @@ def _(p):
     return read(p.rw + "/taken")
 
 
-@attack("reading/renamed-link")
+@attack("reading/renamed-link", not_granted_on=["wasmer"])
 def _(p):
     os.rename(p.rw + "/dirlink", p.rw + "/dir/renamed")
     os.rename(p.rw + "/dir/renamed", p.rw + "/renamed")
@@ -249,14 +249,22 @@ def _(p):
 
 @attack("reading/changed-folder")
 def _(p):
+    before = os.getcwd()
     os.chdir(p.rw)
-    return read(f"../../outside/{os.path.basename(p.rw)}/secret.txt")
+    try:
+        return read(f"../../outside/{os.path.basename(p.rw)}/secret.txt")
+    finally:
+        os.chdir(before)
 
 
 @attack("reading/changed-folder-by-link")
 def _(p):
+    before = os.getcwd()
     os.chdir(p.rw + "/dirlink")
-    return read("secret.txt")
+    try:
+        return read("secret.txt")
+    finally:
+        os.chdir(before)
 
 
 @attack("reading/imported")

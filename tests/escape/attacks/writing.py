@@ -104,44 +104,44 @@ def _(p):
     os.rename(p.ro + "/file.txt", p.rw + "/taken.txt")
 
 
-@attack("writing/symlink")
+@attack("writing/symlink", not_granted_on=["wasmer"])
 def _(p):
     os.symlink("file.txt", p.ro + "/new")
 
 
-@attack("writing/hard-link")
+@attack("writing/hard-link", not_granted_on=["node", "wasmer"])
 def _(p):
     os.link(p.ro + "/file.txt", p.ro + "/new")
 
 
-@attack("writing/hard-link-out-and-write")
+@attack("writing/hard-link-out-and-write", not_granted_on=["node"])
 def _(p):
     os.link(p.ro + "/file.txt", p.rw + "/hard")
     write(p.rw + "/hard", os.O_WRONLY)
 
 
-@attack("writing/hard-link-into")
+@attack("writing/hard-link-into", not_granted_on=["node", "wasmer"])
 def _(p):
     os.link(p.rw + "/file.txt", p.ro + "/new")
 
 
-@attack("writing/times")
+@attack("writing/times", not_granted_on=["node", "wasmer"])
 def _(p):
     os.utime(p.ro + "/file.txt", (1, 1))
 
 
-@attack("writing/times-of-folder")
+@attack("writing/times-of-folder", not_granted_on=["node", "wasmer"])
 def _(p):
     os.utime(p.ro + "/dir", (1, 1))
 
 
-@attack("writing/times-of-mount")
+@attack("writing/times-of-mount", not_granted_on=["node", "wasmer"])
 def _(p):
     os.utime(os.path.dirname(p.ro), (1, 1))
     os.utime(p.ro + "/.", (1, 1))
 
 
-@attack("writing/times-to-now")
+@attack("writing/times-to-now", not_granted_on=["node", "wasmer"])
 def _(p):
     os.utime(p.ro + "/file.txt")
 
@@ -156,7 +156,7 @@ def _(p):
     os.utime(folder(p.ro + "/dir"), (1, 1))
 
 
-@attack("writing/times-by-folder-handle")
+@attack("writing/times-by-folder-handle", not_granted_on=["node", "wasmer"])
 def _(p):
     os.utime("file.txt", (1, 1), dir_fd=folder(p.ro))
 
@@ -206,7 +206,7 @@ def _(p):
     os.mkdir("new", dir_fd=folder(p.ro))
 
 
-@attack("writing/symlink-by-folder-handle")
+@attack("writing/symlink-by-folder-handle", not_granted_on=["node", "wasmer"])
 def _(p):
     os.symlink("file.txt", "new", dir_fd=folder(p.ro))
 
@@ -223,7 +223,7 @@ def _(p):
     os.rename("inner.txt", "renamed.txt", src_dir_fd=fd, dst_dir_fd=fd)
 
 
-@attack("writing/link-by-folder-handle")
+@attack("writing/link-by-folder-handle", not_granted_on=["node", "wasmer"])
 def _(p):
     fd = folder(p.ro)
     os.link("file.txt", "new", src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
@@ -337,22 +337,22 @@ def _(p):
     os.rename(p.rw + "/file.txt", f"{p.rw}/../../outside/{os.path.basename(p.rw)}/moved.txt")
 
 
-@attack("writing/outside-unlinked")
+@attack("writing/outside-unlinked", not_granted_on=["wasmer"])
 def _(p):
     os.unlink(p.rw + "/dirlink/secret.txt")
 
 
-@attack("writing/outside-linked-into")
+@attack("writing/outside-linked-into", not_granted_on=["node", "wasmer"])
 def _(p):
     os.link(p.rw + "/file.txt", p.rw + "/dirlink/hard")
 
 
-@attack("writing/outside-times-by-planted-link")
+@attack("writing/outside-times-by-planted-link", not_granted_on=["node", "wasmer"])
 def _(p):
     os.utime(p.rw + "/link", (1, 1))
 
 
-@attack("writing/outside-times-by-slash")
+@attack("writing/outside-times-by-slash", not_granted_on=["node", "wasmer"])
 def _(p):
     os.utime(p.rw + "/dirlink/", (1, 1))
 
