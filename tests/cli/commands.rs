@@ -46,7 +46,7 @@ fn help_has_topics() {
         .run()
         .args(["help", "wat"])
         .stderr(
-            "pyw: there is no help on `wat`; topics are run, exit-codes, config, and the commands\n\
+            "pyw: there is no help on `wat`; topics are run, isolation, exit-codes, config, and the commands\n\
              hint: `pyw --help` tells more\n",
         )
         .code(2)

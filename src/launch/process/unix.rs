@@ -95,7 +95,9 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     loop {
         if let Some(status) = child.try_wait().map_err(wait)? {
             // All that it wrote arrives, unless the limit was met.
-            let within = meters.into_iter().map(Meter::end).all(|within| within);
+            let within = meters
+                .into_iter()
+                .fold(true, |within, meter| meter.end() && within);
             if let (None, false, Some(limit)) = (&broken, within, limits.output_size) {
                 broken = Some(LaunchError::OutputSize { limit });
             }
