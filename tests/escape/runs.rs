@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::place::{Place, changes, slug};
+use crate::place::{Place, changes, slug, without_new_entries};
 use crate::world::World;
 
 /// More than a run takes on a busy machine, with a runtime that interprets.
@@ -165,6 +165,15 @@ impl Tools {
         let attacks = self.attacks_for(subject, kind);
         let place = Place::new(&attacks)?;
         let mut world = World::new(&place)?;
+        if kind != Kind::Native {
+            // What the first start makes in the store is not the attacks' doing.
+            let args = ["--runtime", subject, "-c", "pass"];
+            output(
+                self.pyw(&place.home())
+                    .args(args)
+                    .current_dir(place.program()),
+            )?;
+        }
         let before = place.snapshot(&self.store);
         let mut said: BTreeMap<String, Option<String>> = BTreeMap::new();
         let mut left = attacks.clone();
@@ -188,7 +197,8 @@ impl Tools {
                 ));
             }
         }
-        let after = place.snapshot(&self.store);
+        let mut after = place.snapshot(&self.store);
+        without_new_entries(&before, &mut after, &self.store);
         let hurt = world.hurt();
         let shared = match kind {
             Kind::Native => Vec::new(),

@@ -7,17 +7,21 @@ NODE = "node"
 
 def through(process, p):
     """What an attacker does who has got hold of `process`."""
-    module = process.mainModule or process
-    try:
-        fs = process.getBuiltinModule("node:fs")
-    except Exception:
-        fs = module.require("fs")
+    fs = process.getBuiltinModule("node:fs")
     return fs.readFileSync(p.secret, "utf8")
 
 
 def reaches(function):
     """The constructor of all functions makes code of text, wherever the runtime lets it."""
     return WON if function is not None else "no constructor"
+
+
+def evaluates(act):
+    """Node is told not to make code of text, with --js too; being told so is to have reached it."""
+    try:
+        return is_process(act())
+    except Exception as error:
+        return WON if "Code generation from strings" in str(error) else repr(error)
 
 
 def is_process(process):
@@ -56,14 +60,14 @@ def _(p):
 def _(p):
     from pyodide.code import run_js
 
-    return is_process(run_js("process"))
+    return evaluates(lambda: run_js("process"))
 
 
 @attack("javascript/indirect-eval", JS, NODE)
 def _(p):
     import js
 
-    return is_process(js.eval("process"))
+    return evaluates(lambda: js.eval("process"))
 
 
 @attack("javascript/constructor-of-the-module", JS, NODE)
