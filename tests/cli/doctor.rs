@@ -15,7 +15,12 @@ fn what_is_there_and_what_is_wrong_with_it() {
             .collect::<Vec<_>>()
     };
     assert_eq!(row("wasmtime ")[2..4], ["wasi", "strong"]);
-    assert_eq!(row("node ")[2..4], ["emscripten", "-"]);
+    // Other tests install it into the store that they share.
+    let node = &row("node ")[2..4];
+    assert!(
+        node == ["emscripten", "-"] || node == ["emscripten", "process"],
+        "{text}"
+    );
     assert!(row("3.12.0").contains(&"wasmtime".to_owned()), "{text}");
     pyw.executable("wasmedge", old)
         .executable("wasmtime", vulnerable)

@@ -78,7 +78,8 @@ fn the_table_tells_who_enforces_what() {
          environment: A[..]wasmtime\n\
          at most 64 MiB of memory[..]wasmtime\n\
          at most 5s of time[..]pyw (kills it)\n\
-         no network[..]wasmtime"
+         no network[..]wasmtime, fence (seccomp)\n\
+         no other processes[..]wasmtime, fence (seccomp)"
     );
     assert!(crate::pyw::matches(&expected, &table), "{table}");
 }

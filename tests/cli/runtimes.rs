@@ -131,7 +131,7 @@ fn auto_passes_over_a_broken_one_and_says_so() {
                   pyw: passing over wasmedge: wasmedge at `{dir}/bin/wasmedge` is \
                   version 0.9.0; pyw needs 0.17.1 or newer\n";
     let using = "pyw: using wasmtime {wasmtime-version} ({store}/runtimes/[..], from store) and \
-                 CPython 3.12.0 (cpython-3.12.0-wasi_wasm32-[..])\n";
+                 CPython 3.12.0 (cpython-3.12.0-wasi_wasm32-[..]\n";
     // Quiet, for the runtime may have to compile the interpreter first, and tells so.
     pyw.args(["--quiet", "-c", "print(1)"])
         .stdout("1\n")

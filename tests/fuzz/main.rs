@@ -14,10 +14,9 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 use pyw::interpreter::adapt::{self, Adaptation};
 use pyw::interpreter::wasm;
-use pyw::package::{
-    entry_points, filename, lock, metadata, page, record, requirement, script, wheel,
-};
+use pyw::package::{entry_points, filename, lock, metadata, page, requirement, script, wheel};
 use pyw::store::fetch::Page;
+use pyw::store::record;
 
 /// How often each parser is tried where `PROPTEST_CASES` does not say.
 const CASES: u32 = 400;

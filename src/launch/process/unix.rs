@@ -95,7 +95,8 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     loop {
         if let Some(status) = child.try_wait().map_err(wait)? {
             // All that it wrote arrives, unless the limit was met.
-            let within = meters.into_iter().map(Meter::end).all(|within| within);
+            let ended: Vec<bool> = meters.into_iter().map(Meter::end).collect();
+            let within = !ended.contains(&false);
             if let (None, false, Some(limit)) = (&broken, within, limits.output_size) {
                 broken = Some(LaunchError::OutputSize { limit });
             }
