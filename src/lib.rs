@@ -12,6 +12,7 @@ pub mod guest;
 pub mod interpreter;
 pub mod launch;
 pub mod package;
+pub mod paths;
 pub mod plan;
 pub mod request;
 pub mod runtime;

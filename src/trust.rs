@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::asks::Asks;
 use crate::error::Code;
+use crate::paths::real;
 use crate::store::Sha256;
 
 /// The file's name.
@@ -204,8 +205,4 @@ impl Trust {
             .map(drop)
             .map_err(|error| failed(error.error))
     }
-}
-
-fn real(file: &Utf8Path) -> Utf8PathBuf {
-    file.canonicalize_utf8().unwrap_or_else(|_| file.to_owned())
 }

@@ -18,6 +18,7 @@ use crate::launch;
 use crate::package::brief::PythonWanted;
 use crate::package::script::Scan;
 use crate::package::{Brief, PackageError};
+use crate::paths::real;
 use crate::plan::{self, Fence, Plan};
 use crate::request::RequestError;
 use crate::runtime::advisories::{self, Machine};
@@ -95,11 +96,6 @@ fn origins(wanted: &[PythonWanted]) -> String {
     all.join(" and ")
 }
 
-/// The path without links, where it exists.
-fn real(path: Utf8PathBuf) -> Utf8PathBuf {
-    path.canonicalize_utf8().unwrap_or(path)
-}
-
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
@@ -141,13 +137,13 @@ impl Context {
         let config_folder = places.user_config_dir;
         let own = [Some(store.root().to_owned()), config_folder.clone()];
         Ok(Self {
-            own: own.into_iter().flatten().map(real).collect(),
+            own: own.into_iter().flatten().map(|path| real(&path)).collect(),
             config_folder,
             store,
             catalog: Catalog::load(descriptors.as_deref())?,
             fetcher,
             fence: launch::fence::abilities(),
-            home: places.home.map(real),
+            home: places.home.map(|path| real(&path)),
             config,
             cwd,
             allow_vulnerable: false,

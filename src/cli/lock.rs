@@ -193,7 +193,7 @@ fn changes(old: Option<&Lock>, new: &Lock) -> Vec<String> {
 /// The folder cannot be written.
 pub fn write(path: &Utf8Path, text: &str) -> Result<(), LockError> {
     // A link stays one: what it leads to is replaced.
-    let path = path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
+    let path = crate::paths::real(path);
     let failed = |source| LockError::Io {
         action: "write",
         path: path.clone(),

@@ -5,6 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::excerpt::visible;
 use super::{Config, Setting};
+use crate::paths::real;
 use crate::sandbox::mount::guest_path_of;
 use crate::sandbox::{Access, EnvSpec, MountSpec, Network};
 use crate::store::Sha256;
@@ -134,9 +135,4 @@ impl Asks {
 
 fn same(a: &Utf8Path, b: &Utf8Path) -> bool {
     real(a) == real(b)
-}
-
-/// What a path leads to; a path that leads nowhere stays as it is, and cannot be mounted.
-fn real(path: &Utf8Path) -> Utf8PathBuf {
-    path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned())
 }

@@ -143,7 +143,7 @@ impl Brief {
             ));
         }
         // Beside the script itself, not beside a link to it.
-        let real = path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
+        let real = crate::paths::real(path);
         self.lock = Some(lock::path_for_script(&real));
         let Some(header) = &scan.header else {
             return Ok(());
@@ -391,7 +391,7 @@ fn check_place(requirement: Requirement, seen: &[Utf8PathBuf]) -> Result<Require
     let Wanted::Path(path) = &requirement.wanted else {
         return Ok(requirement);
     };
-    let real = path.canonicalize_utf8().unwrap_or_else(|_| path.clone());
+    let real = crate::paths::real(path);
     if seen.iter().any(|folder| real.starts_with(folder)) {
         return Ok(requirement);
     }

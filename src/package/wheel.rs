@@ -21,7 +21,6 @@
 //! program, which PEP 829 is about to end as well; `.pth` files that only name folders inside
 //! site-packages are kept.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 use std::sync::Mutex;
@@ -40,7 +39,7 @@ use crate::error::Code;
 use crate::store::fetch::{Expected, Fetcher};
 use crate::store::record::{self, Hash, Line};
 use crate::store::source::{Place, Source};
-use crate::store::unpack::{Limits, Unpack, Written, unpack_zip};
+use crate::store::unpack::unpack_measured;
 use crate::store::{Built, Kind, Sha256, Store, StoreError};
 use crate::ui::progress::Progress;
 
@@ -541,36 +540,10 @@ fn unpack_raw(
     filename: &str,
     raw: &Utf8Path,
 ) -> Result<BTreeMap<String, FileInfo>, WheelError> {
-    let size = std::fs::metadata(archive)
-        .map_err(|cause| StoreError::io("reading", archive, cause))?
-        .len();
-    // What is worth having compresses 10 to 1; a bomb does 1000 to 1.
-    let limits = Limits {
-        bytes: Limits::default()
-            .bytes
-            .min(size.saturating_mul(100).saturating_add(64 << 20)),
-        ..Limits::default()
-    };
-    let files = RefCell::new(BTreeMap::new());
-    let written = |Written { name, size, sha256 }| {
-        files.borrow_mut().insert(name, FileInfo { size, sha256 });
-    };
-    let what = Unpack {
-        limits,
-        written: Some(&written),
-        no_links: true,
-        ..Unpack::default()
-    };
-    unpack_zip(archive, raw, &what).map_err(|error| match error {
-        // The file may have a passing name of the store's.
-        StoreError::Archive { entry, problem, .. } => StoreError::Archive {
-            archive: filename.to_owned(),
-            entry,
-            problem,
-        },
-        error => error,
-    })?;
-    Ok(files.into_inner())
+    let files = unpack_measured(archive, filename, raw, true)?.into_iter();
+    Ok(files
+        .map(|(path, (size, sha256))| (path, FileInfo { size, sha256 }))
+        .collect())
 }
 
 /// The one `.dist-info` folder, which has to be that of the release.

@@ -3,6 +3,8 @@
 //! Archives are hostile until proved otherwise. Every name is checked before it is used, every
 //! size is believed only as an upper bound, and nothing is written outside the destination.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
@@ -99,6 +101,50 @@ pub fn unpack(
         Format::Zip => unpack_zip(archive, dest, what),
         Format::Tgz | Format::Txz => unpack_tar(format, archive, dest, what),
     }
+}
+
+/// Unpacks a zip, and tells the size and digest of each file by its path.
+///
+/// It may come to a hundred times its own size and a little more: what is worth having compresses
+/// 10 to 1, a bomb does 1000 to 1. `name` stands for the archive in messages, since the file may
+/// have a passing name of the store's.
+///
+/// # Errors
+/// As [`unpack_zip`].
+pub fn unpack_measured(
+    archive: &Utf8Path,
+    name: &str,
+    dest: &Utf8Path,
+    no_links: bool,
+) -> Result<BTreeMap<String, (u64, Sha256)>, StoreError> {
+    let size = std::fs::metadata(archive)
+        .map_err(|cause| StoreError::io("reading", archive, cause))?
+        .len();
+    let limits = Limits {
+        bytes: Limits::default()
+            .bytes
+            .min(size.saturating_mul(100).saturating_add(64 << 20)),
+        ..Limits::default()
+    };
+    let files = RefCell::new(BTreeMap::new());
+    let written = |Written { name, size, sha256 }| {
+        files.borrow_mut().insert(name, (size, sha256));
+    };
+    let what = Unpack {
+        limits,
+        written: Some(&written),
+        no_links,
+        ..Unpack::default()
+    };
+    unpack_zip(archive, dest, &what).map_err(|error| match error {
+        StoreError::Archive { entry, problem, .. } => StoreError::Archive {
+            archive: name.to_owned(),
+            entry,
+            problem,
+        },
+        error => error,
+    })?;
+    Ok(files.into_inner())
 }
 
 /// Unpacks a zip into `dest`, which is created if need be.

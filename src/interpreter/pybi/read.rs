@@ -4,7 +4,6 @@
 //! nothing else, links obey PEP 711, the texts and the file name agree with each other, and the
 //! module is what the texts say it is.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,7 +16,7 @@ use super::{INFO, METADATA, PYBI, RECORD};
 use crate::interpreter::Platform;
 use crate::interpreter::wasm::{self, Feature, Kind, ModuleInfo, PREVIEW1};
 use crate::store::record::{self, Hash, Line};
-use crate::store::unpack::{Limits, Unpack, Written, unpack_zip};
+use crate::store::unpack::unpack_measured;
 use crate::store::{Sha256, StoreError};
 
 /// What PYBI, METADATA and RECORD may have in bytes.
@@ -52,7 +51,7 @@ pub struct Verified {
 pub fn unpack(archive: &Utf8Path, file_name: &str, dest: &Utf8Path) -> Result<Verified, PybiError> {
     let refuse = |fault: Fault| fault.of(file_name);
     let name = PybiName::parse(file_name).ok_or_else(|| refuse(Fault::FileName))?;
-    let files = unpack_files(archive, file_name, dest)?;
+    let files = unpack_measured(archive, file_name, dest, false)?;
     let links = find_links(dest)?;
     let text = |path: &str| {
         read_text(dest, path).map_err(|problem| match problem {
@@ -96,37 +95,6 @@ pub fn unpack(archive: &Utf8Path, file_name: &str, dest: &Utf8Path) -> Result<Ve
 type Files = BTreeMap<String, (u64, Sha256)>;
 /// Where links lead, by their path.
 type Links = BTreeMap<String, String>;
-
-fn unpack_files(archive: &Utf8Path, file_name: &str, dest: &Utf8Path) -> Result<Files, PybiError> {
-    let size = std::fs::metadata(archive)
-        .map_err(|cause| StoreError::io("reading", archive, cause))?
-        .len();
-    let limits = Limits {
-        bytes: Limits::default()
-            .bytes
-            .min(size.saturating_mul(100).saturating_add(64 << 20)),
-        ..Limits::default()
-    };
-    let files = RefCell::new(Files::new());
-    let written = |Written { name, size, sha256 }| {
-        files.borrow_mut().insert(name, (size, sha256));
-    };
-    let what = Unpack {
-        limits,
-        written: Some(&written),
-        ..Unpack::default()
-    };
-    unpack_zip(archive, dest, &what).map_err(|error| match error {
-        // The file may have a passing name of the store's.
-        StoreError::Archive { entry, problem, .. } => StoreError::Archive {
-            archive: file_name.to_owned(),
-            entry,
-            problem,
-        },
-        error => error,
-    })?;
-    Ok(files.into_inner())
-}
 
 fn find_links(dest: &Utf8Path) -> Result<Links, PybiError> {
     let mut links = Links::new();
