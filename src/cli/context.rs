@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
 use crate::interpreter::imports::{self, Import};
+use crate::interpreter::snapshot::Capture;
 use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
@@ -577,14 +578,13 @@ impl Importer<'_> {
     }
 }
 
-impl Guest for Importer<'_> {
-    fn run(
+impl Importer<'_> {
+    fn plan(
         &self,
         module: &Utf8Path,
         mounts: Vec<Mount>,
         args: Vec<String>,
-        progress: &(dyn Fn() + Sync),
-    ) -> Result<(), String> {
+    ) -> Result<Plan, String> {
         let platform = Platform::of_module(module);
         let imports = match platform {
             Platform::Wasi => {
@@ -658,10 +658,32 @@ impl Guest for Importer<'_> {
         };
         // What is imported here was pinned or named by the user, and nothing of it is the
         // program's yet, so a runtime without read-only mounts will do.
-        let plan = self
-            .context
+        self.context
             .plan(&sandbox, runtime, &module, IsolationLevel::None)
-            .map_err(|error| error.to_string())?;
-        launch::capture(&plan, progress)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Guest for Importer<'_> {
+    fn run(
+        &self,
+        module: &Utf8Path,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<(), String> {
+        launch::capture(&self.plan(module, mounts, args)?, progress)
+    }
+}
+
+impl Capture for Importer<'_> {
+    fn capture(
+        &self,
+        module: &Utf8Path,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        output: &Utf8Path,
+    ) -> Result<(), String> {
+        launch::capture_into(&self.plan(module, mounts, args)?, output)
     }
 }

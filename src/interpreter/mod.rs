@@ -12,6 +12,7 @@ pub mod layout;
 pub mod pack;
 pub mod platform;
 pub mod pybi;
+pub mod snapshot;
 pub mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,10 +1,11 @@
-//! Content-addressed files on disk: interpreters, runtimes, modules, guest roots.
+//! Content-addressed files on disk: interpreters, runtimes, modules, snapshots, guest roots.
 //!
 //! The store is a folder of finished entries. An entry appears whole, by one rename, or not at
 //! all, so a reader needs no lock and a warm start costs one `stat`:
 //!
 //! ```text
 //! interpreters/KEY  runtimes/KEY  modules/KEY  roots/KEY   finished entries, never changed
+//! snapshots/KEY                                             likewise
 //! wheels/KEY  bytecode/KEY  environments/KEY                likewise
 //! staging/SLOT/tree                                         entries that are being built
 //! staging/SLOT/lock                                         held by the builder while it lives
@@ -56,8 +57,10 @@ pub enum Kind {
     Interpreter,
     /// An unpacked runtime.
     Runtime,
-    /// A module precompiled for one runtime, or a snapshot.
+    /// A module adapted for some runtime.
     Module,
+    /// A module that begins with Python already started.
+    Snapshot,
     /// The skeleton of a guest's `/`.
     Root,
     /// An unpacked wheel.
@@ -70,10 +73,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Interpreter,
         Kind::Runtime,
         Kind::Module,
+        Kind::Snapshot,
         Kind::Root,
         Kind::Wheel,
         Kind::Bytecode,
@@ -86,6 +90,7 @@ impl Kind {
             Kind::Interpreter => "interpreters",
             Kind::Runtime => "runtimes",
             Kind::Module => "modules",
+            Kind::Snapshot => "snapshots",
             Kind::Root => "roots",
             Kind::Wheel => "wheels",
             Kind::Bytecode => "bytecode",
@@ -100,6 +105,7 @@ impl fmt::Display for Kind {
             Kind::Interpreter => "interpreter",
             Kind::Runtime => "runtime",
             Kind::Module => "module",
+            Kind::Snapshot => "snapshot",
             Kind::Root => "root",
             Kind::Wheel => "wheel",
             Kind::Bytecode => "bytecode",
