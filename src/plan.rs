@@ -213,6 +213,55 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
     .run()
 }
 
+/// The plan to compile a module for a runtime, into a file of a folder that nothing else is in.
+/// `None` where the runtime doesn't compile.
+///
+/// The module is no program of the user's, but may come from anybody, so its compiler reaches
+/// nothing else where that can be held.
+#[must_use]
+pub fn compiling(
+    runtime: &Runtime,
+    fence: &Fence,
+    module: &Module,
+    output: &Utf8Path,
+) -> Option<Plan> {
+    let descriptor = &runtime.descriptor;
+    let compile = descriptor.compile.as_ref()?;
+    let cache = [("cache", runtime.cache.as_str())];
+    let confinement = Confinement {
+        execute: [fence.system.as_slice(), &runtime.needs].concat(),
+        read: vec![module.path.clone()],
+        write: output
+            .parent()
+            .map(Utf8Path::to_owned)
+            .into_iter()
+            .collect(),
+        calls: matches!(fence.calls, Abilities::Available(_)),
+        ..Confinement::default()
+    };
+    let files = [
+        ("module", module.path.as_str()),
+        ("output", output.as_str()),
+    ];
+    let env = descriptor.command.env.iter();
+    Some(Plan {
+        runtime: descriptor.name.clone(),
+        version: runtime.version.as_ref().map(ToString::to_string),
+        isolation: reached(descriptor, fence),
+        program: runtime.executable.clone(),
+        args: fill_all(&compile.args, &files),
+        env: env
+            .map(|(name, value)| (name.clone(), value.fill(&cache)))
+            .collect(),
+        process_stack: None,
+        open_files: None,
+        fence: fence.missing().is_none().then_some(confinement),
+        scratch: None,
+        watch: Watch::default(),
+        grants: Vec::new(),
+    })
+}
+
 struct Planner<'a> {
     sandbox: &'a Sandbox,
     context: &'a Context<'a>,
@@ -239,6 +288,9 @@ impl Planner<'_> {
         }
 
         let mut args = fill_all(&descriptor.command.first, &cache);
+        if let (Some(compile), Some(_)) = (&descriptor.compile, &self.context.module.compiled) {
+            args.extend(fill_all(&compile.run, &[]));
+        }
         let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
         mounts.extend(channel.clone());
         // A spelling that this runtime cannot have is done without.
@@ -269,7 +321,7 @@ impl Planner<'_> {
             None => {
                 args.extend(fill_all(
                     &descriptor.command.module,
-                    &[("module", self.context.module.path.as_str())],
+                    &[("module", self.context.module.file().as_str())],
                 ));
                 args.extend(descriptor.command.separator.iter().cloned());
                 args.extend(guest_args);
@@ -926,7 +978,7 @@ impl Planner<'_> {
             metadata: self.sandbox.javascript,
         };
         out.execute.extend(runtime.needs.iter().cloned());
-        out.read.push(self.context.module.path.clone());
+        out.read.push(self.context.module.file().to_owned());
         if let Some(script) = &runtime.host_script {
             out.read.push(script.clone());
             // What loads the module lies beside it.

@@ -99,3 +99,22 @@ pub struct Sandbox {
     /// The folder that exists for the length of the run, with what is made in it.
     pub scratch: Option<Scratch>,
 }
+
+impl Sandbox {
+    /// One in which nothing is granted and nothing is there.
+    #[must_use]
+    pub fn bare(args: Vec<String>) -> Self {
+        Self {
+            args,
+            plain_script: None,
+            env: BTreeMap::new(),
+            start: None,
+            mounts: Vec::new(),
+            network: Network::None,
+            limits: Limits::default(),
+            terminals: Terminals::default(),
+            javascript: false,
+            scratch: None,
+        }
+    }
+}

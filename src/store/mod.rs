@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! interpreters/KEY  runtimes/KEY  modules/KEY  roots/KEY   finished entries, never changed
-//! snapshots/KEY                                             likewise
+//! snapshots/KEY  compiled/KEY                               likewise
 //! wheels/KEY  bytecode/KEY  environments/KEY                likewise
 //! staging/SLOT/tree                                         entries that are being built
 //! staging/SLOT/lock                                         held by the builder while it lives
@@ -28,11 +28,13 @@ pub mod hash;
 mod http;
 pub mod indexes;
 mod locks;
+pub mod notes;
 mod part;
 pub mod prune;
 pub mod record;
 pub mod source;
 mod staging;
+pub mod stamp;
 mod tree;
 pub mod unpack;
 pub mod usage;
@@ -57,10 +59,12 @@ pub enum Kind {
     Interpreter,
     /// An unpacked runtime.
     Runtime,
-    /// A module adapted for some runtime.
+    /// A module with adaptations.
     Module,
     /// A module that begins with Python already started.
     Snapshot,
+    /// A module compiled for one runtime.
+    Compiled,
     /// The skeleton of a guest's `/`.
     Root,
     /// An unpacked wheel.
@@ -73,11 +77,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Interpreter,
         Kind::Runtime,
         Kind::Module,
         Kind::Snapshot,
+        Kind::Compiled,
         Kind::Root,
         Kind::Wheel,
         Kind::Bytecode,
@@ -91,6 +96,7 @@ impl Kind {
             Kind::Runtime => "runtimes",
             Kind::Module => "modules",
             Kind::Snapshot => "snapshots",
+            Kind::Compiled => "compiled",
             Kind::Root => "roots",
             Kind::Wheel => "wheels",
             Kind::Bytecode => "bytecode",
@@ -106,6 +112,7 @@ impl fmt::Display for Kind {
             Kind::Runtime => "runtime",
             Kind::Module => "module",
             Kind::Snapshot => "snapshot",
+            Kind::Compiled => "compiled module",
             Kind::Root => "root",
             Kind::Wheel => "wheel",
             Kind::Bytecode => "bytecode",

@@ -92,6 +92,7 @@ fn runtime(name: &str, version: &str) -> Runtime {
         executable: format!("/opt/{name}/bin/{name}").into(),
         found: Found::Path,
         version: Some(version),
+        build: "1".into(),
         cache: format!("/store/cache/{name}").into(),
         needs: vec![
             format!("/opt/{name}/bin/{name}").into(),
@@ -164,6 +165,12 @@ fn plan_of(
             fence,
             module: &Module {
                 path: "/store/modules/m/python.wasm".into(),
+                identity: "m".into(),
+                compiled: runtime
+                    .descriptor
+                    .compile
+                    .as_ref()
+                    .map(|compile| format!("/store/compiled/m/{}", compile.file).into()),
                 memory: 10 << 20,
                 imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
             },
@@ -291,7 +298,7 @@ fn limits_on_the_runtimes_that_have_them() {
             .map(String::as_str)
             .skip_while(|arg| !arg.starts_with("PYW_START"))
             .skip(1)
-            .take_while(|arg| !arg.ends_with(".wasm"))
+            .take_while(|arg| !arg.starts_with("/store/"))
             .collect();
         let expected: &[&str] = match name {
             "wasmtime" => &[
