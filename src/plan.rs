@@ -5,6 +5,7 @@
 //! plan ([`Plan::scratch`]) and is made by [`crate::launch`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -146,6 +147,33 @@ pub struct Watch {
 
 fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
     value.map(|d| d.as_secs_f64()).serialize(s)
+}
+
+/// What a run begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beginning {
+    /// CPython's own start-up.
+    Plain {
+        /// Why not a snapshot.
+        reason: String,
+    },
+    /// An interpreter that was captured after its start-up.
+    Snapshot {
+        /// How many modules were imported in advance.
+        modules: usize,
+    },
+}
+
+impl fmt::Display for Beginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain { reason } => write!(f, "without a snapshot: {reason}"),
+            Self::Snapshot { modules: 0 } => f.write_str("from a snapshot"),
+            Self::Snapshot { modules: 1 } => f.write_str("from a snapshot with 1 module"),
+            Self::Snapshot { modules } => write!(f, "from a snapshot with {modules} modules"),
+        }
+    }
 }
 
 /// Exactly what will be executed.

@@ -577,12 +577,22 @@ impl Importer<'_> {
     }
 }
 
+/// Whether a module will be run more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// As programs are run with it: adapted to the runtime, and compiled.
+    Yes,
+    /// As it is.
+    No,
+}
+
 impl Importer<'_> {
     fn plan(
         &self,
         module: &Utf8Path,
         mounts: Vec<Mount>,
         args: Vec<String>,
+        again: Again,
     ) -> Result<Plan, String> {
         let platform = Platform::of_module(module);
         let imports = match platform {
@@ -608,7 +618,11 @@ impl Importer<'_> {
                 }
             ));
         }
-        let adaptations = &runtime.descriptor.quirks.adaptations;
+        let none = BTreeSet::new();
+        let adaptations = match again {
+            Again::Yes => &runtime.descriptor.quirks.adaptations,
+            Again::No => &none,
+        };
         let sha256 = Sha256::of_file(module).map_err(|error| error.to_string())?;
         let made = interpreter::adapted(
             module,
@@ -629,8 +643,10 @@ impl Importer<'_> {
         let _held = store
             .hold_all([module.path.as_path()])
             .map_err(|error| error.to_string())?;
-        module.compiled = compile::before_run(self.context, runtime, &module, "CPython")
-            .map_err(|error| error.to_string())?;
+        if again == Again::Yes {
+            module.compiled = compile::before_run(self.context, runtime, &module, "CPython")
+                .map_err(|error| error.to_string())?;
+        }
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -682,7 +698,7 @@ impl Guest for Importer<'_> {
         args: Vec<String>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<(), String> {
-        launch::capture(&self.plan(module, mounts, args)?, progress)
+        launch::capture(&self.plan(module, mounts, args, Again::Yes)?, progress)
     }
 }
 
@@ -694,6 +710,6 @@ impl Capture for Importer<'_> {
         args: Vec<String>,
         output: &Utf8Path,
     ) -> Result<(), String> {
-        launch::capture_into(&self.plan(module, mounts, args)?, output)
+        launch::capture_into(&self.plan(module, mounts, args, Again::No)?, output)
     }
 }

@@ -14,3 +14,8 @@ pub const BOOT: &str = include_str!("boot.py");
 
 /// What runs first when a snapshot is started.
 pub const RESUME: &str = include_str!("resume.py");
+
+/// What a snapshot has to get right before programs are started from it.
+pub const TRIAL: &str = include_str!("trial.py");
+/// What [`TRIAL`] prints.
+pub const TRIAL_OUTPUT: &str = "a snapshot works\n";

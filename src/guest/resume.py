@@ -162,7 +162,8 @@ def count_recursion(levels):
     sys.setrecursionlimit(recursion_limit)
     at = header(28)
     if at:
-        store(at, recursion_limit)
+        # This function and the one that it calls give theirs back.
+        store(at, recursion_limit - 2)
         store(at + 8, number(at + 8) + levels)
 
 

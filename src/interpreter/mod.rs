@@ -272,11 +272,8 @@ impl Interpreter {
     /// The module with these adaptations, as a runtime is given it; there once [`adapted`] made it.
     #[must_use]
     pub fn adapted_module(&self, adaptations: &BTreeSet<Adaptation>, store: &Store) -> Module {
-        let identity = adapted_identity(&self.info.module_sha256, adaptations);
-        let path = match adaptations.is_empty() {
-            true => self.module(),
-            false => store.place(Kind::Module, &identity).join(ADAPTED),
-        };
+        let sha256 = &self.info.module_sha256;
+        let (path, identity) = adapted_place(&self.module(), sha256, adaptations, store);
         Module {
             path,
             identity,
@@ -304,6 +301,21 @@ fn adapted_identity(sha256: &str, adaptations: &BTreeSet<Adaptation>) -> String 
     let names: Vec<&str> = adaptations.iter().map(|a| a.name()).collect();
     let hash = sha256.get(..16).unwrap_or(sha256);
     format!("{hash}-{}-{}", names.join("-"), adapt::FORMAT)
+}
+
+/// Where a module with these adaptations is, or will be, and its identity.
+fn adapted_place(
+    module: &Utf8Path,
+    sha256: &str,
+    adaptations: &BTreeSet<Adaptation>,
+    store: &Store,
+) -> (Utf8PathBuf, String) {
+    let identity = adapted_identity(sha256, adaptations);
+    let path = match adaptations.is_empty() {
+        true => module.to_owned(),
+        false => store.place(Kind::Module, &identity).join(ADAPTED),
+    };
+    (path, identity)
 }
 
 /// Makes a module with these adaptations in the store, unless it is there; answers with its file

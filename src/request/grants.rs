@@ -106,6 +106,7 @@ pub fn sandbox(
             executable: interpreter.executable(),
             argv0,
             path0,
+            site: None,
         }),
         mounts: builder.mounts,
         network: request.network,

@@ -45,7 +45,10 @@ pub(in crate::interpreter) fn for_each(
 }
 
 /// Emits `if (<the value on the stack>) body`.
-pub(in crate::interpreter) fn when(c: &mut InstructionSink<'_>, body: impl FnOnce(&mut InstructionSink<'_>)) {
+pub(in crate::interpreter) fn when(
+    c: &mut InstructionSink<'_>,
+    body: impl FnOnce(&mut InstructionSink<'_>),
+) {
     c.if_(BlockType::Empty);
     body(c);
     c.end();

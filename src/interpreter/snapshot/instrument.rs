@@ -205,7 +205,10 @@ fn prestat_dir_name(shape: &Shape, inner: u32, _: u32) -> Function {
     function(1, 0, |c| {
         c.local_get(fd).global_get(first).i32_sub().local_set(slot);
         c.global_get(first).i32_eqz();
-        c.local_get(slot).i32_const(SLOTS as i32).i32_ge_u().i32_or();
+        c.local_get(slot)
+            .i32_const(SLOTS as i32)
+            .i32_ge_u()
+            .i32_or();
         when(c, |c| {
             c.local_get(fd).local_get(name).local_get(length);
             c.call(inner).return_();

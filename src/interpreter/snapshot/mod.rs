@@ -25,10 +25,13 @@ mod image;
 mod instrument;
 mod shape;
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::{Interpreter, Platform};
+use super::adapt::{self, Adaptation};
+use super::{Interpreter, InterpreterError, Module, Platform};
 use crate::sandbox::{Access, Mount, Purpose};
 use crate::store::hash::Sha256;
 use crate::store::{Kind, Store};
@@ -47,8 +50,8 @@ const FORMAT: u32 = 1;
 const VERSIONS: [&str; 2] = ["3.12", "3.13"];
 /// Where the guest sees the scripts while the image is captured.
 const IN: &str = "/.pyw/in";
-/// The module inside an entry of the store.
-const MODULE: &str = "python.wasm";
+/// The snapshot inside an entry of the store.
+const FILE: &str = "python.wasm";
 /// The [`Record`] inside an entry of the store.
 const RECORD: &str = "snapshot.json";
 
@@ -79,6 +82,38 @@ pub struct Snapshot {
     pub memory: u64,
     /// The modules that were imported in advance.
     pub modules: Vec<String>,
+}
+
+impl Snapshot {
+    /// The snapshot with a runtime's adaptations; there once [`Self::adapted`] made it.
+    #[must_use]
+    pub fn adapted_module(
+        &self,
+        interpreter: &Interpreter,
+        adaptations: &BTreeSet<Adaptation>,
+        store: &Store,
+    ) -> Module {
+        let (path, identity) = super::adapted_place(&self.path, &self.sha256, adaptations, store);
+        Module {
+            path,
+            identity,
+            compiled: None,
+            memory: self.memory,
+            imports: interpreter.info.imports.clone(),
+        }
+    }
+
+    /// Makes the snapshot with a runtime's adaptations, unless it is there.
+    ///
+    /// # Errors
+    /// As [`super::adapted`].
+    pub fn adapted(
+        &self,
+        adaptations: &BTreeSet<Adaptation>,
+        store: &Store,
+    ) -> Result<(), InterpreterError> {
+        super::adapted(&self.path, &self.sha256, adaptations, store).map(drop)
+    }
 }
 
 /// What stands beside a snapshot, or in place of one that could not be made.
@@ -145,7 +180,7 @@ impl Wanted<'_> {
                 memory,
                 modules,
             }) => Found::Ready(Snapshot {
-                path: folder.join(MODULE),
+                path: folder.join(FILE),
                 sha256,
                 memory,
                 modules,
@@ -174,12 +209,21 @@ impl Wanted<'_> {
         Ok(self.find(store))
     }
 
+    /// Removes it, so that it is made anew.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn forget(&self, store: &Store) -> Result<(), SnapshotError> {
+        store.remove(Kind::Snapshot, &self.key())?;
+        Ok(())
+    }
+
     /// Keeps in mind that it does not work.
     ///
     /// # Errors
     /// The store cannot be written.
     pub fn set_aside(&self, store: &Store, reason: &str) -> Result<(), SnapshotError> {
-        store.remove(Kind::Snapshot, &self.key())?;
+        self.forget(store)?;
         let record = Record::Failed {
             reason: reason.to_owned(),
         };
@@ -208,8 +252,11 @@ impl Wanted<'_> {
             std::fs::write(&path, text).map_err(io("write", &path))?;
         }
         let instrumented = staging.join(".instrumented.wasm");
-        std::fs::write(&instrumented, instrument::instrument(&module)?)
-            .map_err(io("write", &instrumented))?;
+        // Of the quirks of runtimes, only those that could keep a module from being imported. No
+        // other adaptation may be there: a snapshot is adapted later, as any module is.
+        let quirks = BTreeSet::from([Adaptation::PollZero, Adaptation::RelativeClock]);
+        let text = adapt::adapt(&instrument::instrument(&module)?, &quirks)?;
+        std::fs::write(&instrumented, text).map_err(io("write", &instrumented))?;
         let mut mounts = vec![
             Mount {
                 host: self.interpreter.library(),
@@ -240,7 +287,7 @@ impl Wanted<'_> {
             std::fs::remove_file(path).map_err(io("remove", path))?;
         }
         std::fs::remove_dir_all(&scripts).map_err(io("remove", &scripts))?;
-        let path = staging.join(MODULE);
+        let path = staging.join(FILE);
         std::fs::write(&path, &snapshot).map_err(io("write", &path))?;
         Ok(Record::Made {
             sha256: Sha256::of(&snapshot).to_string(),
@@ -267,7 +314,6 @@ fn io<'a>(
         source,
     }
 }
-
 
 /// The end of a snapshot's name in the store: another pyw, which makes them otherwise, does not
 /// use it.

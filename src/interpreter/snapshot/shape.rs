@@ -132,8 +132,9 @@ impl Shape {
     /// # Errors
     /// It is not imported.
     pub fn import(&self, name: &str) -> Result<u32, SnapshotError> {
-        self.imports.get(name).map(|import| import.0).ok_or_else(|| {
-            SnapshotError::Module(format!("it does not import `{name}`"))
-        })
+        self.imports
+            .get(name)
+            .map(|import| import.0)
+            .ok_or_else(|| SnapshotError::Module(format!("it does not import `{name}`")))
     }
 }
