@@ -11,7 +11,7 @@ use crate::interpreter::{Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::environment::Environment;
 use crate::plan::Beginning;
-use crate::request::{Request, snapshot};
+use crate::request::{Program, Request, snapshot};
 use crate::runtime::Runtime;
 use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox};
 use crate::store::hash::Sha256;
@@ -77,6 +77,11 @@ impl Candidate<'_> {
         if let Some(reason) = snapshot::unfit(self.request, self.sandbox) {
             return Ok(plain(reason));
         }
+        if self.odd_source() {
+            return Ok(plain(
+                "the script's text is not UTF-8, which Python tells of in its own way".into(),
+            ));
+        }
         let wanted = Wanted {
             interpreter: self.interpreter,
             packages: None,
@@ -99,6 +104,26 @@ impl Candidate<'_> {
                 modules: found.modules.len(),
             },
         })
+    }
+
+    /// Whether the script is text that CPython reads otherwise from a file than from memory: not
+    /// UTF-8, of another encoding, or with NUL bytes.
+    fn odd_source(&self) -> bool {
+        let Program::Script(written) = &self.request.program else {
+            return false;
+        };
+        let path = self.request.caller_cwd.join(written);
+        if path.extension() == Some("pyc") || path.is_dir() {
+            return false;
+        }
+        let Ok(bytes) = std::fs::read(&path) else {
+            return false;
+        };
+        let text = std::str::from_utf8(&bytes);
+        let odd = bytes.contains(&0) || text.is_err() || text.is_ok_and(names_encoding);
+        // Of a zip, the end tells.
+        let zip = || bytes.windows(4).any(|window| window == b"PK\x05\x06");
+        odd && !zip()
     }
 
     /// The sandbox as a snapshot begins in it.
@@ -226,6 +251,25 @@ impl Candidate<'_> {
             false => Err(format!("it printed {printed:?}")),
         }
     }
+}
+
+/// Whether one of the first two lines is a comment that names an encoding (PEP 263) other than
+/// UTF-8.
+fn names_encoding(text: &str) -> bool {
+    text.lines().take(2).any(|line| {
+        let line = line.trim_start_matches(['\u{feff}', ' ', '\t', '\x0c']);
+        let Some((_, name)) = line
+            .strip_prefix('#')
+            .and_then(|comment| comment.split_once("coding"))
+        else {
+            return false;
+        };
+        let Some(name) = name.strip_prefix([':', '=']) else {
+            return false;
+        };
+        let name = name.trim_start().to_ascii_lowercase();
+        !name.starts_with("utf-8") && !name.starts_with("utf8")
+    })
 }
 
 fn failed(error: SnapshotError) -> Error {

@@ -6,7 +6,7 @@
 
 Module = type(sys)
 streams = sys.stdin, sys.stdout, sys.stderr
-interned = {True: id(True), False: id(False), 0: id(0), 1: id(1)}
+kept = []
 
 
 def number(at):
@@ -152,9 +152,10 @@ def cut(frame):
 
 
 def set_flag(name, value):
+    """Changes a field of `sys.flags`. The values are immortal, so nobody counts references."""
     at = flags.get(name)
     if at is not None:
-        store(id(sys.flags) + 12 + 4 * at, interned[value])
+        store(id(sys.flags) + 12 + 4 * at, id(value))
 
 
 def count_recursion(levels):
@@ -216,6 +217,8 @@ def open_streams(unbuffered):
         raw.name = "<%s>" % name
         terminal = raw.isatty()
         if unbuffered and fd:
+            # It would close what is below it when it goes.
+            kept.append(buffered)
             buffered = raw
         else:
             buffered.__init__(raw, getattr(raw, "_blksize", 8192))
@@ -279,7 +282,10 @@ def run_file(path):
         code = compile(text, path, "exec", 0, True)
     del text
     count_recursion(2)
-    exec(code, scope)
+    try:
+        exec(code, scope)
+    finally:
+        flush_quietly()
 
 
 def run_stdin():
@@ -288,7 +294,19 @@ def run_stdin():
     scope["__cached__"] = None
     code = compile(sys.stdin.buffer.read(), "<stdin>", "exec", 0, True)
     count_recursion(2)
-    exec(code, scope)
+    try:
+        exec(code, scope)
+    finally:
+        flush_quietly()
+
+
+def flush_quietly():
+    """What CPython does behind a program that comes from a file, before it prints a traceback."""
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
 
 
 def exit_code(value):

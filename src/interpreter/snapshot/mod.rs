@@ -318,7 +318,12 @@ fn io<'a>(
 /// The end of a snapshot's name in the store: another pyw, which makes them otherwise, does not
 /// use it.
 fn format_tag() -> String {
-    let text = [crate::guest::BOOT, crate::guest::RESUME].concat();
+    let text = [
+        crate::guest::BOOT,
+        crate::guest::RESUME,
+        crate::guest::TRIAL,
+    ]
+    .concat();
     let hash = Sha256::of(text.as_bytes()).to_string();
     format!("{FORMAT}.{}", &hash[..8])
 }
