@@ -163,7 +163,9 @@ fn runtime_trial(
         pyw.clone(),
         Arc::clone(table),
     );
-    let (known, ready) = (known.map(str::to_owned), ready.clone());
+    let from_snapshot = matches!(subject, Subject::Runtime(_, Start::Snapshot));
+    let of_case = case.snapshot.clone().filter(|_| from_snapshot);
+    let (known, ready) = (known.map(str::to_owned).or(of_case), ready.clone());
     let (name, subject) = (subject.name(), subject.clone());
     Trial::test(trial_name(named, &name), move || {
         // A runtime that doesn't start at all is never a known difference.
@@ -179,7 +181,7 @@ fn runtime_trial(
             (Ok(()), Some(reason)) => (
                 Outcome::Wrong,
                 Err(format!(
-                    "the difference that {name}'s descriptor lists is no longer there: {reason}"
+                    "the difference that is listed for {name} is no longer there: {reason}"
                 )),
             ),
         };
