@@ -218,7 +218,7 @@ pub struct Context<'a> {
     /// pyw's own folders, which no program may write.
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
-    pub known: &'a [Descriptor],
+    pub known: &'a dyn Fn() -> Vec<Descriptor>,
     /// The least isolation to run with. With [`IsolationLevel::None`] what is withheld need not be
     /// held, so that a read-only mount may be one in name only.
     pub required: IsolationLevel,
@@ -591,9 +591,8 @@ impl Planner<'_> {
     /// `--runtime NAME` for each other runtime for the same interpreters that passes the test.
     fn others(&self, can: impl Fn(&Descriptor) -> bool) -> Vec<String> {
         let own = &self.context.runtime.descriptor;
-        let names: Vec<&str> = self
-            .context
-            .known
+        let known = (self.context.known)();
+        let names: Vec<&str> = known
             .iter()
             .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
             .map(|d| d.name.as_str())

@@ -16,6 +16,7 @@ pub mod snapshot;
 pub mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -51,10 +52,13 @@ const FORMAT: u32 = 3;
 /// The end of an interpreter's name in the store: another pyw, which imports otherwise, does not
 /// use it.
 #[must_use]
-pub fn format_tag() -> String {
-    let text = [crate::guest::START, crate::guest::IMPORT].concat();
-    let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
-    format!("{FORMAT}.{}", &hash[..8])
+pub fn format_tag() -> &'static str {
+    static TAG: LazyLock<String> = LazyLock::new(|| {
+        let text = [crate::guest::START, crate::guest::IMPORT].concat();
+        let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
+        format!("{FORMAT}.{}", &hash[..8])
+    });
+    &TAG
 }
 
 /// Modules of the standard library that not every build has: what they are compiled to, and what
@@ -73,7 +77,7 @@ pub const OPTIONAL: [(&str, &str); 9] = [
 /// Whether this pyw can use an interpreter of that name in the store.
 #[must_use]
 pub fn is_current(key: &str) -> bool {
-    key.ends_with(&format_tag())
+    key.ends_with(format_tag())
 }
 
 /// Whether this pyw can use an adapted module of that name in the store.
