@@ -28,6 +28,9 @@ pub const START_VARIABLE: &str = "PYW_START";
 /// The file, in the scratch folder, that a host script reads.
 const TOLD_FILE: &str = "sandbox.json";
 
+/// Room for an exit code, in bytes, where what may be written has a size.
+const CHANNEL_SIZE: u64 = 65536;
+
 /// What a host script is told; `runtimes/README.md` describes it.
 #[derive(Serialize)]
 struct Told<'a> {
@@ -55,6 +58,8 @@ pub struct Fence {
     pub paths: Abilities,
     /// Keeping the runtime's process from system calls: the network, other processes.
     pub calls: Abilities,
+    /// Folders with a size, by mounts of pyw's own. They have no part in the isolation.
+    pub mounts: Abilities,
     /// Host folders that the process needs besides its grants, such as system libraries.
     pub system: Vec<Utf8PathBuf>,
 }
@@ -261,6 +266,7 @@ impl Planner<'_> {
         args.extend(self.env());
         args.extend(self.limits());
         self.own_limits();
+        self.tmp_size();
         args.extend(self.network());
         self.processes();
         self.check_imports();
@@ -870,6 +876,36 @@ impl Planner<'_> {
         }
     }
 
+    /// The size of what is made for one run and can be written. A `/tmp` of the host's is not made.
+    fn tmp_size(&mut self) {
+        let Some(bytes) = self.sandbox.limits.tmp_size else {
+            return;
+        };
+        let shown = format!("at most {} in the private /tmp", format_size(bytes));
+        let without = "run without --tmp-size".to_owned();
+        let granted = self.sandbox.mounts.iter().find(|mount| {
+            mount.guest == "/tmp"
+                && mount.access == Access::Write
+                && mount.purpose == Purpose::Grant
+        });
+        if let Some(mount) = granted {
+            let reason = format!("/tmp is {} here, which has no size of its own", mount.host);
+            let choices = vec!["mount that elsewhere than at /tmp".into(), without];
+            self.refuse(&shown, reason, choices);
+            return;
+        }
+        match &self.context.fence.mounts {
+            Abilities::Available(layer) => self.row(shown, layer.clone()),
+            Abilities::Missing(why) => {
+                let choices = vec![
+                    without,
+                    "give it no /tmp: --no-tmp, without --tmp-size".into(),
+                ];
+                self.refuse(&shown, why.clone(), choices);
+            }
+        }
+    }
+
     fn network(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
         let name = descriptor.name.clone();
@@ -953,9 +989,13 @@ impl Planner<'_> {
         told: Option<(Utf8PathBuf, String)>,
     ) -> Option<Scratch> {
         let mut scratch = self.sandbox.scratch.clone()?;
-        scratch
-            .folders
-            .extend(channel.map(|mount| mount.host.clone()));
+        if let Some(channel) = channel.map(|mount| mount.host.clone()) {
+            // Apart, so that a full /tmp leaves room for the code.
+            if !scratch.sizes.is_empty() {
+                scratch.sizes.push((channel.clone(), CHANNEL_SIZE));
+            }
+            scratch.folders.push(channel);
+        }
         scratch.links.clone_from(&self.links);
         scratch.texts.extend(told);
         (!scratch.is_empty()).then_some(scratch)

@@ -229,6 +229,10 @@ pub struct RunOptions {
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
     pub output_size: Option<String>,
 
+    /// Most that may lie in its private /tmp, such as 100M
+    #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
+    pub tmp_size: Option<String>,
+
     /// Most files that its runtime may have open at once, its own among them (64 or more)
     #[arg(long, value_name = "NUMBER", help_heading = "What it may use up")]
     pub open_files: Option<String>,

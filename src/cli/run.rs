@@ -36,6 +36,10 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         _ => None,
     };
     let mut context = Context::load_for(partial(&options)?, script.as_ref())?;
+    if context.config.tmp_size.value.is_some() {
+        // Here, where there are no other threads yet.
+        context.fence.mounts = launch::fence::own_mounts();
+    }
     trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
     context.allow_vulnerable = options.allow_vulnerable_runtime;
     let is_command = options.entry.is_some();
@@ -238,6 +242,7 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let timeout = options.timeout.as_deref().map(parse_duration).transpose();
     let cpu_time = options.cpu_time.as_deref().map(parse_duration).transpose();
     let output_size = options.output_size.as_deref().map(parse_size).transpose();
+    let tmp_size = options.tmp_size.as_deref().map(parse_size).transpose();
     let open_files = options.open_files.as_deref().map(parse_count).transpose();
     let isolation = options.require_isolation.as_deref();
     let isolation = isolation.map(str::parse::<IsolationLevel>).transpose();
@@ -276,6 +281,7 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         timeout: timeout.map_err(wrong("--timeout"))?,
         cpu_time: cpu_time.map_err(wrong("--cpu-time"))?,
         output_size: output_size.map_err(wrong("--output-size"))?,
+        tmp_size: tmp_size.map_err(wrong("--tmp-size"))?,
         open_files: open_files.map_err(wrong("--open-files"))?,
         isolation: isolation.map_err(wrong("--require-isolation"))?,
         cwd: options.cwd.clone(),
@@ -320,6 +326,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
             timeout: config.timeout.value,
             cpu_time: config.cpu_time.value,
             output_size: config.output_size.value,
+            tmp_size: config.tmp_size.value,
             open_files: config.open_files.value,
         },
         terminals: Terminals {

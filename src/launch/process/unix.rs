@@ -289,6 +289,7 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
     // has no other thread at this point whose lock the child could miss.
     unsafe {
         command.pre_exec(move || {
+            fence::drop_privileges()?;
             die_with_parent()?;
             ignore_sigpipe();
             limits.set()?;
