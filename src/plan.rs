@@ -268,6 +268,7 @@ impl Planner<'_> {
         self.own_limits();
         self.tmp_size();
         args.extend(self.network());
+        self.endpoints();
         self.processes();
         self.check_imports();
         self.javascript();
@@ -897,11 +898,7 @@ impl Planner<'_> {
         match &self.context.fence.mounts {
             Abilities::Available(layer) => self.row(shown, layer.clone()),
             Abilities::Missing(why) => {
-                let choices = vec![
-                    without,
-                    "give it no /tmp: --no-tmp, without --tmp-size".into(),
-                ];
-                self.refuse(&shown, why.clone(), choices);
+                self.refuse(&shown, why.clone(), vec![without]);
             }
         }
     }
@@ -927,20 +924,31 @@ impl Planner<'_> {
             (Network::Host, None) => {
                 let mut choices = self.others(|d| d.network.host.is_some());
                 choices.push("run without it: --network none".into());
-                self.refuse(
-                    "the host's network",
-                    match descriptor.platform {
-                        Platform::Wasi => {
-                            format!("{name} has no way to give it to a WASI preview 1 program")
-                        }
-                        Platform::Emscripten => {
-                            format!("{name} has no way to give it to a program for Emscripten")
-                        }
-                    },
-                    choices,
-                );
+                let reason = no_network(descriptor);
+                self.refuse("the host's network", reason, choices);
                 Vec::new()
             }
+        }
+    }
+
+    /// Single hosts. Runtimes give the whole network or none, and Landlock knows ports but no hosts,
+    /// so nobody holds that there is nothing else.
+    fn endpoints(&mut self) {
+        let descriptor = &self.context.runtime.descriptor;
+        for endpoint in &self.sandbox.endpoints {
+            let without = "run without it: --network none".to_owned();
+            let (reason, choices) = match &descriptor.network.host {
+                None => (no_network(descriptor), vec![without]),
+                Some(_) => (
+                    format!(
+                        "{} gives the whole network or none, and the fence cannot tell one host \
+                         from another",
+                        descriptor.name
+                    ),
+                    vec!["grant the whole network: --network host".into(), without],
+                ),
+            };
+            self.refuse(&format!("the network at {endpoint}"), reason, choices);
         }
     }
 
@@ -1000,6 +1008,15 @@ impl Planner<'_> {
         scratch.texts.extend(told);
         (!scratch.is_empty()).then_some(scratch)
     }
+}
+
+/// Why a runtime cannot grant the network.
+fn no_network(runtime: &Descriptor) -> String {
+    let program = match runtime.platform {
+        Platform::Wasi => "a WASI preview 1 program",
+        Platform::Emscripten => "a program for Emscripten",
+    };
+    format!("{} has no way to give it to {program}", runtime.name)
 }
 
 fn size(templates: &[Template], bytes: u64) -> Vec<String> {

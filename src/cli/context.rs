@@ -651,6 +651,7 @@ impl Guest for Importer<'_> {
             start: None,
             mounts: all,
             network: Network::None,
+            endpoints: Vec::new(),
             limits: Limits::default(),
             terminals: Terminals::default(),
             javascript: false,

@@ -200,6 +200,16 @@ pub struct RunOptions {
     #[arg(long, value_name = "none|host", help_heading = "What it may touch")]
     pub network: Option<String>,
 
+    /// Let it reach one TCP port of one host and nothing else of the network. Refused so far:
+    /// nothing can hold that
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        conflicts_with = "network",
+        help_heading = "What it may touch"
+    )]
+    pub allow_net: Vec<String>,
+
     /// Give it the JavaScript of a runtime that has one (node), with all that this can reach in
     /// the runtime's process
     #[arg(long, help_heading = "What it may touch")]

@@ -20,7 +20,7 @@ use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
 use crate::sandbox::{
-    EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
+    Endpoint, EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
 };
 use crate::store::{Kind, Store, StoreError};
 use crate::ui::{dry_run, progress};
@@ -119,6 +119,7 @@ fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Resu
         start: None,
         mounts: Vec::new(),
         network: Network::None,
+        endpoints: Vec::new(),
         limits: Limits::default(),
         terminals: Terminals::default(),
         javascript: false,
@@ -291,6 +292,14 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
     })
 }
 
+fn endpoints(options: &RunOptions) -> Result<Vec<Endpoint>, Error> {
+    let texts = options.allow_net.iter();
+    texts
+        .map(|text| text.parse())
+        .collect::<Result<_, String>>()
+        .map_err(|message| Error::usage(format!("--allow-net: {message}")))
+}
+
 fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Request, Error> {
     let config = &context.config;
     let mut variables = BTreeMap::new();
@@ -320,6 +329,7 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
         env: variables,
         cwd: config.cwd.value.clone(),
         network: config.network.value,
+        endpoints: endpoints(options)?,
         limits: Limits {
             memory: config.memory.value,
             stack: config.stack.value,

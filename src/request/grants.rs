@@ -114,6 +114,7 @@ pub fn sandbox(
         }),
         mounts: builder.mounts,
         network: request.network,
+        endpoints: request.endpoints.clone(),
         limits: request.limits,
         terminals: request.terminals,
         javascript: request.javascript,
