@@ -19,7 +19,7 @@ use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{FEWEST_OPEN_FILES, format_duration, format_size};
-use crate::sandbox::{Access, IsolationLevel, Mount, Network, Purpose, Sandbox, Scratch};
+use crate::sandbox::{Access, IsolationLevel, Mount, Network, Purpose, Sandbox, Scratch, Start};
 
 /// Tells the bootstrap in the guest what it needs; it removes the variable before any program
 /// could see it.
@@ -27,6 +27,12 @@ pub const START_VARIABLE: &str = "PYW_START";
 
 /// The file, in the scratch folder, that a host script reads.
 const TOLD_FILE: &str = "sandbox.json";
+
+/// What a runtime may need in memory besides the guest's, in bytes.
+const RUNTIME_MEMORY: u64 = 256 << 20;
+
+/// The file, in the channel, that tells of a MemoryError.
+const MEMORY_FILE: &str = "memory";
 
 /// Room for an exit code, in bytes, where what may be written has a size.
 const CHANNEL_SIZE: u64 = 65536;
@@ -141,6 +147,9 @@ pub struct Confinement {
 pub struct Watch {
     /// The file that holds an exit code which the runtime couldn't carry.
     pub exit_code: Option<Utf8PathBuf>,
+    /// The file that is there when the program ended by a MemoryError, and how many bytes it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<(Utf8PathBuf, u64)>,
     #[serde(serialize_with = "seconds")]
     pub timeout: Option<Duration>,
     #[serde(serialize_with = "seconds")]
@@ -169,6 +178,9 @@ pub struct Plan {
     /// The limit on the stack of the runtime's process, in bytes, where it needs more than usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process_stack: Option<u64>,
+    /// The limit on the memory that it does not share, in bytes, where the runtime has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<u64>,
     /// The limit on its descriptors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
@@ -218,6 +230,56 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
     .run()
 }
 
+/// The plan to compile a module for a runtime, into a file of a folder that nothing else is in.
+/// `None` where the runtime doesn't compile.
+///
+/// The module is no program of the user's, but may come from anybody, so its compiler reaches
+/// nothing else where that can be held.
+#[must_use]
+pub fn compiling(
+    runtime: &Runtime,
+    fence: &Fence,
+    module: &Module,
+    output: &Utf8Path,
+) -> Option<Plan> {
+    let descriptor = &runtime.descriptor;
+    let compile = descriptor.compile.as_ref()?;
+    let cache = [("cache", runtime.cache.as_str())];
+    let confinement = Confinement {
+        execute: [fence.system.as_slice(), &runtime.needs].concat(),
+        read: vec![module.path.clone()],
+        write: output
+            .parent()
+            .map(Utf8Path::to_owned)
+            .into_iter()
+            .collect(),
+        calls: matches!(fence.calls, Abilities::Available(_)),
+        ..Confinement::default()
+    };
+    let files = [
+        ("module", module.path.as_str()),
+        ("output", output.as_str()),
+    ];
+    let env = descriptor.command.env.iter();
+    Some(Plan {
+        runtime: descriptor.name.clone(),
+        version: runtime.version.as_ref().map(ToString::to_string),
+        isolation: reached(descriptor, fence),
+        program: runtime.executable.clone(),
+        args: fill_all(&compile.args, &files),
+        env: env
+            .map(|(name, value)| (name.clone(), value.fill(&cache)))
+            .collect(),
+        process_stack: None,
+        data: None,
+        open_files: None,
+        fence: fence.missing().is_none().then_some(confinement),
+        scratch: None,
+        watch: Watch::default(),
+        grants: Vec::new(),
+    })
+}
+
 struct Planner<'a> {
     sandbox: &'a Sandbox,
     context: &'a Context<'a>,
@@ -244,6 +306,9 @@ impl Planner<'_> {
         }
 
         let mut args = fill_all(&descriptor.command.first, &cache);
+        if let (Some(compile), Some(_)) = (&descriptor.compile, &self.context.module.compiled) {
+            args.extend(fill_all(&compile.run, &[]));
+        }
         let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
         mounts.extend(channel.clone());
         // A spelling that this runtime cannot have is done without.
@@ -276,7 +341,7 @@ impl Planner<'_> {
             None => {
                 args.extend(fill_all(
                     &descriptor.command.module,
-                    &[("module", self.context.module.path.as_str())],
+                    &[("module", self.context.module.file().as_str())],
                 ));
                 args.extend(descriptor.command.separator.iter().cloned());
                 args.extend(guest_args);
@@ -325,10 +390,16 @@ impl Planner<'_> {
         if !self.refusals.is_empty() {
             return Err(self.refusals);
         }
+        let carried = self.has(Adaptation::ExitCode);
         let watch = Watch {
             exit_code: channel
                 .as_ref()
+                .filter(|_| carried)
                 .map(|mount| mount.host.join(EXIT_CODE_FILE)),
+            memory: channel
+                .as_ref()
+                .zip(self.sandbox.limits.memory)
+                .map(|(mount, limit)| (mount.host.join(MEMORY_FILE), limit)),
             timeout: self.sandbox.limits.timeout,
             cpu_time: self.sandbox.limits.cpu_time,
             output_size: self.sandbox.limits.output_size,
@@ -351,6 +422,7 @@ impl Planner<'_> {
                 .map(|(name, value)| (name.clone(), value.fill(&cache)))
                 .collect(),
             process_stack: descriptor.limits.process_stack,
+            data: self.data(),
             open_files: self.sandbox.limits.open_files,
             fence,
             scratch,
@@ -462,7 +534,7 @@ impl Planner<'_> {
     /// What the host script reads.
     fn told(&self, mounts: &[Mount], args: &[String]) -> String {
         let mut env = self.sandbox.env.clone();
-        if let Some(start) = &self.sandbox.start {
+        if let Some(start) = self.start() {
             env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
         }
         let told = Told {
@@ -483,6 +555,14 @@ impl Planner<'_> {
         };
         // Plain text and numbers: nothing in it can fail to be written.
         serde_json::to_string(&told).unwrap_or_default()
+    }
+
+    /// What the bootstrap is told, with what only the plan knows.
+    fn start(&self) -> Option<Start> {
+        let told = self.channel().is_some() && self.sandbox.limits.memory.is_some();
+        let memory = told.then(|| format!("{EXIT_CODE_MOUNT}/{MEMORY_FILE}"));
+        let start = self.sandbox.start.clone()?;
+        Some(Start { memory, ..start })
     }
 
     fn has(&self, adaptation: Adaptation) -> bool {
@@ -536,7 +616,8 @@ impl Planner<'_> {
 
     fn channel(&self) -> Option<Mount> {
         let scratch = self.sandbox.scratch.as_ref()?;
-        self.has(Adaptation::ExitCode).then(|| Mount {
+        let wanted = self.has(Adaptation::ExitCode) || self.sandbox.limits.memory.is_some();
+        wanted.then(|| Mount {
             host: scratch.root.join("rc"),
             guest: EXIT_CODE_MOUNT.to_owned(),
             access: Access::Write,
@@ -607,7 +688,7 @@ impl Planner<'_> {
             Purpose::Packages => format!("{verb} the packages ({})", mount.guest),
             Purpose::Root => format!("{verb} / (only the folders that lead to the mounts)"),
             Purpose::Private => format!("{verb} a private {}, removed afterwards", mount.guest),
-            Purpose::Channel => "pyw's own channel for the exit code".to_owned(),
+            Purpose::Channel => "pyw's own channel for how it ends".to_owned(),
         };
         for bad in &descriptor.mount.guest_excludes {
             if mount.guest.contains(bad.as_str()) {
@@ -754,7 +835,7 @@ impl Planner<'_> {
                 &[("name", MOUNTS_VAR), ("value", &value)],
             ));
         }
-        if let Some(start) = &self.sandbox.start {
+        if let Some(start) = self.start() {
             let start = start.encode(&late);
             args.extend(fill_all(
                 &templates,
@@ -798,7 +879,13 @@ impl Planner<'_> {
                         &descriptor.env.set,
                         &[("name", MEMORY_VAR), ("value", &pages)],
                     ));
-                    self.row(shown, "module");
+                    self.row(
+                        shown,
+                        match self.data() {
+                            Some(_) => "module, fence (rlimit)",
+                            None => "module",
+                        },
+                    );
                 }
                 None => {
                     let mut choices = self.others(Descriptor::limits_memory);
@@ -835,6 +922,15 @@ impl Planner<'_> {
             );
         }
         args
+    }
+
+    /// Where the module holds the limit on memory, it cannot know what the runtime itself keeps in
+    /// memory for it, such as files.
+    fn data(&self) -> Option<u64> {
+        let limits = &self.context.runtime.descriptor.limits;
+        let module = limits.memory.is_none() && self.has(Adaptation::MemoryLimit);
+        let bytes = self.sandbox.limits.memory.filter(|_| module)?;
+        cfg!(target_os = "linux").then(|| bytes.saturating_add(RUNTIME_MEMORY))
     }
 
     /// Limits that pyw holds itself, on each runtime alike.
@@ -970,7 +1066,7 @@ impl Planner<'_> {
             metadata: self.sandbox.javascript,
         };
         out.execute.extend(runtime.needs.iter().cloned());
-        out.read.push(self.context.module.path.clone());
+        out.read.push(self.context.module.file().to_owned());
         if let Some(script) = &runtime.host_script {
             out.read.push(script.clone());
             // What loads the module lies beside it.

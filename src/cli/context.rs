@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use camino::{Utf8Path, Utf8PathBuf};
 use pep440_rs::Version;
 
+use super::compile;
 use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice, ScriptHeader};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
@@ -25,12 +26,10 @@ use crate::runtime::advisories::{self, Machine};
 use crate::runtime::catalog::{Catalog, default_for};
 use crate::runtime::descriptor::Isolation;
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
-use crate::sandbox::{
-    IsolationLevel, Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals,
-};
+use crate::sandbox::{IsolationLevel, Mount, Purpose, Sandbox, Scratch};
 use crate::store::fetch::Fetcher;
 use crate::store::usage::Use;
-use crate::store::{Kind, Store};
+use crate::store::{Kind, Sha256, Store};
 use crate::ui::progress::{self, Verbosity};
 
 /// Configuration, store and catalogs.
@@ -609,11 +608,29 @@ impl Guest for Importer<'_> {
                 }
             ));
         }
-        let module = Module {
-            path: module.to_owned(),
+        let adaptations = &runtime.descriptor.quirks.adaptations;
+        let sha256 = Sha256::of_file(module).map_err(|error| error.to_string())?;
+        let made = interpreter::adapted(
+            module,
+            &sha256.to_string(),
+            adaptations,
+            &self.context.store,
+        );
+        // The module that programs will be run with, so that it is compiled once for both.
+        let (path, identity) = made.map_err(|error| error.to_string())?;
+        let mut module = Module {
+            path,
+            identity,
+            compiled: None,
             memory: 0,
             imports,
         };
+        let store = &self.context.store;
+        let _held = store
+            .hold_all([module.path.as_path()])
+            .map_err(|error| error.to_string())?;
+        module.compiled = compile::before_run(self.context, runtime, &module, "CPython")
+            .map_err(|error| error.to_string())?;
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -645,17 +662,9 @@ impl Guest for Importer<'_> {
                 .push(skeleton.join(mount.guest.trim_start_matches('/')));
         }
         let sandbox = Sandbox {
-            args,
-            plain_script: None,
-            env: std::collections::BTreeMap::new(),
-            start: None,
             mounts: all,
-            network: Network::None,
-            endpoints: Vec::new(),
-            limits: Limits::default(),
-            terminals: Terminals::default(),
-            javascript: false,
             scratch: Some(scratch),
+            ..Sandbox::bare(args)
         };
         // What is imported here was pinned or named by the user, and nothing of it is the
         // program's yet, so a runtime without read-only mounts will do.

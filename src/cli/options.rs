@@ -405,6 +405,23 @@ pub enum Command {
         #[arg(long, conflicts_with = "list")]
         forget: bool,
     },
+    /// Make ready what a later start needs: packages, byte code, a compiled interpreter
+    #[command(
+        disable_help_flag = true,
+        after_help = "What stands behind `pyw warm` is a command line as it would stand behind `pyw`: \
+                      options, and a program, which is not run. Without a program only the \
+                      interpreter is made ready. Most of it happens by itself when a program is run; \
+                      what takes minutes, as compiling for WasmEdge, happens only here."
+    )]
+    Warm {
+        /// Options of a run, and the program with its arguments
+        #[arg(
+            value_name = "OPTIONS|PROGRAM",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        args: Vec<String>,
+    },
     /// Explain a topic: run, isolation, exit-codes, config
     Help {
         /// The topic

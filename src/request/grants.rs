@@ -111,6 +111,7 @@ pub fn sandbox(
             executable: interpreter.executable(),
             argv0,
             path0,
+            memory: None,
         }),
         mounts: builder.mounts,
         network: request.network,

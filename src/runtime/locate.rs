@@ -8,6 +8,7 @@ use super::error::RuntimeError;
 use super::{Found, Runtime, install, probe};
 use crate::config::runtime_path_variable;
 use crate::store::hash::Sha256;
+use crate::store::stamp::Stamp;
 use crate::store::{Kind, Store, StoreError};
 
 /// What finding a runtime depends on.
@@ -73,17 +74,19 @@ pub fn ready(
     store: &Store,
 ) -> Result<Runtime, RuntimeError> {
     let base = describe(entry, None)?;
-    let version = probe::version(&base.name, &executable, &base.probe)?;
+    let script = is_script(&executable);
+    let version = probe::version(&base.name, &executable, &base.probe, !script, store)?;
+    let build = Stamp::of(&executable).map_or_else(String::new, |stamp| stamp.content());
     let descriptor = describe(entry, version.as_ref())?;
     let cache = store.cache_dir(&descriptor.name)?;
     let needs = needs(&executable);
-    let script = is_script(&executable);
     let host_script = host_script(entry, store)?;
     Ok(Runtime {
         descriptor,
         executable,
         found,
         version,
+        build,
         cache,
         needs,
         script,

@@ -62,6 +62,10 @@ pub struct Start {
     /// What `sys.path[0]` shall be, where the interpreter would find something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path0: Option<String>,
+    /// The file to make where the program ends by a MemoryError that nothing caught. For the
+    /// planner, which knows whether anybody looks at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
 }
 
 impl Start {
@@ -102,4 +106,24 @@ pub struct Sandbox {
     pub javascript: bool,
     /// The folder that exists for the length of the run, with what is made in it.
     pub scratch: Option<Scratch>,
+}
+
+impl Sandbox {
+    /// One in which nothing is granted and nothing is there.
+    #[must_use]
+    pub fn bare(args: Vec<String>) -> Self {
+        Self {
+            args,
+            plain_script: None,
+            env: BTreeMap::new(),
+            start: None,
+            mounts: Vec::new(),
+            network: Network::None,
+            endpoints: Vec::new(),
+            limits: Limits::default(),
+            terminals: Terminals::default(),
+            javascript: false,
+            scratch: None,
+        }
+    }
 }

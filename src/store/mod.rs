@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! interpreters/KEY  runtimes/KEY  modules/KEY  roots/KEY   finished entries, never changed
-//! wheels/KEY  bytecode/KEY  environments/KEY                likewise
+//! compiled/KEY  wheels/KEY  bytecode/KEY  environments/KEY  likewise
 //! staging/SLOT/tree                                         entries that are being built
 //! staging/SLOT/lock                                         held by the builder while it lives
 //! locks/NAME                                                who may build or download NAME
@@ -27,11 +27,13 @@ pub mod hash;
 mod http;
 pub mod indexes;
 mod locks;
+pub mod notes;
 mod part;
 pub mod prune;
 pub mod record;
 pub mod source;
 mod staging;
+pub mod stamp;
 mod tree;
 pub mod unpack;
 pub mod usage;
@@ -56,8 +58,10 @@ pub enum Kind {
     Interpreter,
     /// An unpacked runtime.
     Runtime,
-    /// A module precompiled for one runtime, or a snapshot.
+    /// A module with adaptations, or a snapshot.
     Module,
+    /// A module compiled for one runtime.
+    Compiled,
     /// The skeleton of a guest's `/`.
     Root,
     /// An unpacked wheel.
@@ -70,10 +74,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Interpreter,
         Kind::Runtime,
         Kind::Module,
+        Kind::Compiled,
         Kind::Root,
         Kind::Wheel,
         Kind::Bytecode,
@@ -86,6 +91,7 @@ impl Kind {
             Kind::Interpreter => "interpreters",
             Kind::Runtime => "runtimes",
             Kind::Module => "modules",
+            Kind::Compiled => "compiled",
             Kind::Root => "roots",
             Kind::Wheel => "wheels",
             Kind::Bytecode => "bytecode",
@@ -100,6 +106,7 @@ impl fmt::Display for Kind {
             Kind::Interpreter => "interpreter",
             Kind::Runtime => "runtime",
             Kind::Module => "module",
+            Kind::Compiled => "compiled module",
             Kind::Root => "root",
             Kind::Wheel => "wheel",
             Kind::Bytecode => "bytecode",

@@ -26,6 +26,45 @@ fn processor_time() {
     .run();
 }
 
+/// A MemoryError is Python's own, so a program may go on; when it ends by one, pyw says why.
+#[test]
+fn memory() {
+    Pyw::new()
+        .args(["--memory", "32M", "-c", "x = bytearray(99 << 20)"])
+        .stderr(
+            "Traceback (most recent call last):\n  \
+             File \"<string>\", line 1, in <module>\n\
+             MemoryError\n\
+             pyw: the program ran out of memory: it was given 32 MiB\n\
+             hint: allow more with --memory\n",
+        )
+        .code(122)
+        .run()
+        .args([
+            "--memory",
+            "32M",
+            "-c",
+            "import sys\n\
+             try: bytearray(99 << 20)\n\
+             except MemoryError: print('handled', 'atexit' in sys.modules)\n\
+             sys.exit(1)",
+        ])
+        .stdout("handled False\n")
+        .stderr("")
+        .code(1)
+        .run()
+        // Without a limit it is nobody's doing.
+        .args(["-c", "raise MemoryError"])
+        .stdout("")
+        .stderr(
+            "Traceback (most recent call last):\n  \
+             File \"<string>\", line 1, in <module>\n\
+             MemoryError\n",
+        )
+        .code(1)
+        .run();
+}
+
 #[test]
 fn output() {
     Pyw::new()

@@ -45,6 +45,7 @@ fn sandbox() -> Sandbox {
             executable: "/usr/local/bin/python3.12".into(),
             argv0: Some("app.py".into()),
             path0: None,
+            memory: None,
         }),
         mounts: vec![
             Mount {
@@ -93,6 +94,7 @@ fn runtime(name: &str, version: &str) -> Runtime {
         executable: format!("/opt/{name}/bin/{name}").into(),
         found: Found::Path,
         version: Some(version),
+        build: "1".into(),
         cache: format!("/store/cache/{name}").into(),
         needs: vec![
             format!("/opt/{name}/bin/{name}").into(),
@@ -167,6 +169,12 @@ fn plan_of(
             fence,
             module: &Module {
                 path: "/store/modules/m/python.wasm".into(),
+                identity: "m".into(),
+                compiled: runtime
+                    .descriptor
+                    .compile
+                    .as_ref()
+                    .map(|compile| format!("/store/compiled/m/{}", compile.file).into()),
                 memory: 10 << 20,
                 imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
             },
@@ -294,7 +302,7 @@ fn limits_on_the_runtimes_that_have_them() {
             .map(String::as_str)
             .skip_while(|arg| !arg.starts_with("PYW_START"))
             .skip(1)
-            .take_while(|arg| !arg.ends_with(".wasm"))
+            .take_while(|arg| !arg.starts_with("/store/"))
             .collect();
         let expected: &[&str] = match name {
             "wasmtime" => &[
