@@ -10,7 +10,7 @@
 //!   nearest directory from the working directory upwards that has one. The search ends before the
 //!   home directory and the root, which are no projects. It comes with code that nobody has read,
 //!   so it may choose (`runtime`, `runtimes`, `python`, `snapshots`) and narrow (`memory`, `stack`, `timeout`, `cpu-time`,
-//!   `output-size`, `open-files`, `isolation`,
+//!   `output-size`, `tmp-size`, `open-files`, `isolation`,
 //!   `network = "none"`, `offline = true`), set variables, and ask ([`asks`]) for what only the user
 //!   can grant. Narrowing never loosens: the smaller of the user file's limit and the project's counts.
 //! * The **script's header** may say in its `[tool.pyw]` what a project's file may.
@@ -248,6 +248,8 @@ pub struct Partial {
     pub cpu_time: Option<Duration>,
     /// `--output-size`, by [`parse_size`].
     pub output_size: Option<u64>,
+    /// `--tmp-size`, by [`parse_size`].
+    pub tmp_size: Option<u64>,
     /// `--open-files`, by [`parse_count`].
     pub open_files: Option<u64>,
     /// `--require-isolation`.
@@ -338,6 +340,8 @@ pub struct Config {
     pub cpu_time: Setting<Option<Duration>>,
     /// Output in bytes.
     pub output_size: Setting<Option<u64>>,
+    /// The private `/tmp`, in bytes.
+    pub tmp_size: Setting<Option<u64>>,
     /// Open files.
     pub open_files: Setting<Option<u64>>,
     /// The least isolation to run with; `None` means what the system allows.
@@ -504,6 +508,7 @@ struct Layer {
     timeout: Option<Setting<Duration>>,
     cpu_time: Option<Setting<Duration>>,
     output_size: Option<Setting<u64>>,
+    tmp_size: Option<Setting<u64>>,
     open_files: Option<Setting<u64>>,
     isolation: Option<Setting<IsolationLevel>>,
     cwd: Option<Setting<String>>,
@@ -551,6 +556,7 @@ impl Layer {
             timeout: read(inputs, "PYW_TIMEOUT", parse_duration)?,
             cpu_time: read(inputs, "PYW_CPU_TIME", parse_duration)?,
             output_size: read(inputs, "PYW_OUTPUT_SIZE", parse_size)?,
+            tmp_size: read(inputs, "PYW_TMP_SIZE", parse_size)?,
             open_files: read(inputs, "PYW_OPEN_FILES", parse_count)?,
             isolation: read(inputs, "PYW_ISOLATION", str::parse)?,
             ..Layer::default()
@@ -601,6 +607,7 @@ impl Layer {
             timeout: from("--timeout", cli.timeout),
             cpu_time: from("--cpu-time", cli.cpu_time),
             output_size: from("--output-size", cli.output_size),
+            tmp_size: from("--tmp-size", cli.tmp_size),
             open_files: from("--open-files", cli.open_files),
             isolation: from("--require-isolation", cli.isolation),
             cwd: from("--cwd", cwd),
@@ -637,6 +644,7 @@ impl Layer {
             timeout: self.timeout.or(lower.timeout),
             cpu_time: self.cpu_time.or(lower.cpu_time),
             output_size: self.output_size.or(lower.output_size),
+            tmp_size: self.tmp_size.or(lower.tmp_size),
             open_files: self.open_files.or(lower.open_files),
             isolation: self.isolation.or(lower.isolation),
             cwd: self.cwd.or(lower.cwd),
@@ -665,6 +673,7 @@ impl Layer {
         keep_tighter(&mut self.output_size, user.output_size.as_ref(), |a, b| {
             a < b
         });
+        keep_tighter(&mut self.tmp_size, user.tmp_size.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.open_files, user.open_files.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.isolation, user.isolation.as_ref(), |a, b| a > b);
         keep_tighter(&mut self.network, user.network.as_ref(), |_, theirs| {
@@ -703,6 +712,7 @@ impl Layer {
             timeout: or_none(self.timeout),
             cpu_time: or_none(self.cpu_time),
             output_size: or_none(self.output_size),
+            tmp_size: or_none(self.tmp_size),
             open_files: or_none(self.open_files),
             isolation: or_none(self.isolation),
             cwd: or_none(self.cwd),

@@ -204,6 +204,16 @@ pub struct RunOptions {
     #[arg(long, value_name = "none|host", help_heading = "What it may touch")]
     pub network: Option<String>,
 
+    /// Let it reach one TCP port of one host and nothing else of the network. Refused so far:
+    /// nothing can hold that
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        conflicts_with = "network",
+        help_heading = "What it may touch"
+    )]
+    pub allow_net: Vec<String>,
+
     /// Give it the JavaScript of a runtime that has one (node), with all that this can reach in
     /// the runtime's process
     #[arg(long, help_heading = "What it may touch")]
@@ -232,6 +242,10 @@ pub struct RunOptions {
     /// Most that it may write to stdout and stderr together, such as 10M; both are pipes then
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
     pub output_size: Option<String>,
+
+    /// Most that may lie in its private /tmp, such as 100M
+    #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
+    pub tmp_size: Option<String>,
 
     /// Most files that its runtime may have open at once, its own among them (64 or more)
     #[arg(long, value_name = "NUMBER", help_heading = "What it may use up")]

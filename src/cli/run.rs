@@ -22,7 +22,7 @@ use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
 use crate::sandbox::{
-    EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
+    Endpoint, EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
 };
 use crate::store::usage::Use;
 use crate::store::{Kind, Store, StoreError};
@@ -148,6 +148,10 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         _ => None,
     };
     let mut context = Context::load_for(partial(options)?, script.as_ref())?;
+    if context.config.tmp_size.value.is_some() {
+        // Here, where there are no other threads yet.
+        context.fence.mounts = launch::fence::own_mounts();
+    }
     trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
     context.allow_vulnerable = options.allow_vulnerable_runtime;
     let is_command = options.entry.is_some();
@@ -311,6 +315,7 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let timeout = options.timeout.as_deref().map(parse_duration).transpose();
     let cpu_time = options.cpu_time.as_deref().map(parse_duration).transpose();
     let output_size = options.output_size.as_deref().map(parse_size).transpose();
+    let tmp_size = options.tmp_size.as_deref().map(parse_size).transpose();
     let open_files = options.open_files.as_deref().map(parse_count).transpose();
     let isolation = options.require_isolation.as_deref();
     let isolation = isolation.map(str::parse::<IsolationLevel>).transpose();
@@ -350,6 +355,7 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         timeout: timeout.map_err(wrong("--timeout"))?,
         cpu_time: cpu_time.map_err(wrong("--cpu-time"))?,
         output_size: output_size.map_err(wrong("--output-size"))?,
+        tmp_size: tmp_size.map_err(wrong("--tmp-size"))?,
         open_files: open_files.map_err(wrong("--open-files"))?,
         isolation: isolation.map_err(wrong("--require-isolation"))?,
         cwd: options.cwd.clone(),
@@ -357,6 +363,14 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         env_files,
         env: specs.collect::<Result<_, _>>().map_err(wrong("--env"))?,
     })
+}
+
+fn endpoints(options: &RunOptions) -> Result<Vec<Endpoint>, Error> {
+    let texts = options.allow_net.iter();
+    texts
+        .map(|text| text.parse())
+        .collect::<Result<_, String>>()
+        .map_err(|message| Error::usage(format!("--allow-net: {message}")))
 }
 
 fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Request, Error> {
@@ -388,12 +402,14 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
         env: variables,
         cwd: config.cwd.value.clone(),
         network: config.network.value,
+        endpoints: endpoints(options)?,
         limits: Limits {
             memory: config.memory.value,
             stack: config.stack.value,
             timeout: config.timeout.value,
             cpu_time: config.cpu_time.value,
             output_size: config.output_size.value,
+            tmp_size: config.tmp_size.value,
             open_files: config.open_files.value,
         },
         terminals: Terminals {

@@ -71,6 +71,7 @@ pub fn show_rows(config: &Config) -> Vec<Row> {
         row("output-size", &config.output_size, |limit| {
             limit.map(format_size)
         }),
+        row("tmp-size", &config.tmp_size, |limit| limit.map(format_size)),
         row("open-files", &config.open_files, |limit| {
             limit.map(|n| n.to_string())
         }),

@@ -37,6 +37,12 @@ fn left_code(plan: &Plan) -> Option<u8> {
 
 /// What a code of the runtime's own means for the program.
 fn outcome(plan: &Plan, code: i32) -> Result<Outcome, LaunchError> {
+    if let Some((file, limit)) = &plan.watch.memory
+        && code == 1
+        && file.exists()
+    {
+        return Err(LaunchError::Memory { limit: *limit });
+    }
     if let Some(code) = left_code(plan) {
         return Ok(Outcome::Code(code));
     }

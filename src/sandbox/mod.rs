@@ -3,6 +3,7 @@
 //! Everything here is a plain value. Paths are UTF-8, because every runtime takes them as text on
 //! its command line; what is not UTF-8 is refused while the request is built.
 
+pub mod endpoint;
 pub mod env;
 pub mod isolation;
 pub mod limits;
@@ -11,6 +12,7 @@ pub mod scratch;
 
 use std::collections::BTreeMap;
 
+pub use endpoint::Endpoint;
 pub use env::EnvSpec;
 pub use isolation::IsolationLevel;
 pub use limits::Limits;
@@ -63,6 +65,10 @@ pub struct Start {
     /// The folder of packages that a snapshot has to look into, as it was made without them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
+    /// The file to make where the program ends by a MemoryError that nothing caught. For the
+    /// planner, which knows whether anybody looks at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
 }
 
 impl Start {
@@ -95,6 +101,8 @@ pub struct Sandbox {
     /// Host directories that the guest sees, no two at the same guest path.
     pub mounts: Vec<Mount>,
     pub network: Network,
+    /// All that it may reach of the network, where that is not the whole of it.
+    pub endpoints: Vec<Endpoint>,
     pub limits: Limits,
     pub terminals: Terminals,
     /// The program may use the JavaScript of a runtime that has one.
@@ -114,6 +122,7 @@ impl Sandbox {
             start: None,
             mounts: Vec::new(),
             network: Network::None,
+            endpoints: Vec::new(),
             limits: Limits::default(),
             terminals: Terminals::default(),
             javascript: false,

@@ -324,6 +324,7 @@ fn the_configuration_is_shown_with_its_origins() {
              timeout       1m 30s[..]PYW_TIMEOUT\n\
              cpu-time      -[..]default\n\
              output-size   -[..]default\n\
+             tmp-size      -[..]default\n\
              open-files    -[..]default\n\
              isolation     -[..]default\n\
              cwd           -[..]default\n\

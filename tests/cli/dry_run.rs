@@ -74,7 +74,7 @@ fn the_table_tells_who_enforces_what() {
          read the standard library (/usr/local/lib)[..]fence (Landlock), module (times) (wasmtime alone does not)\n\
          write a private /tmp, removed afterwards[..]wasmtime, fence (Landlock)\n\
          write a private /dev, removed afterwards[..]wasmtime, fence (Landlock)\n\
-         pyw's own channel for the exit code[..]wasmtime, fence (Landlock)\n\
+         pyw's own channel for how it ends[..]wasmtime, fence (Landlock)\n\
          environment: A[..]wasmtime\n\
          at most 64 MiB of memory[..]wasmtime\n\
          at most 5s of time[..]pyw (kills it)\n\

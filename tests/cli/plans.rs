@@ -46,6 +46,7 @@ fn sandbox() -> Sandbox {
             argv0: Some("app.py".into()),
             path0: None,
             site: None,
+            memory: None,
         }),
         mounts: vec![
             Mount {
@@ -64,6 +65,7 @@ fn sandbox() -> Sandbox {
             },
         ],
         network: Network::None,
+        endpoints: Vec::new(),
         plain_script: None,
         limits: Limits {
             timeout: Some(Duration::from_millis(1500)),
@@ -122,6 +124,7 @@ fn landlock() -> Fence {
     Fence {
         paths: Abilities::Available("fence (Landlock)".into()),
         calls: Abilities::Available("fence (seccomp)".into()),
+        mounts: Abilities::Available("fence (tmpfs)".into()),
         system: vec!["/usr/lib".into()],
     }
 }
@@ -130,6 +133,7 @@ fn no_fence() -> Fence {
     Fence {
         paths: Abilities::Missing("this kernel has no Landlock".into()),
         calls: Abilities::Missing("this kernel has no seccomp".into()),
+        mounts: Abilities::Missing("this system has no mounts to spare".into()),
         system: Vec::new(),
     }
 }
@@ -364,6 +368,19 @@ fn refusals() {
     let inside = ask(&|s| s.mounts.push(mount("/srv/größe 1/x", "/x", Access::Read)));
     let store = ask(&|s| s.mounts.push(mount("/", "/host", Access::Write)));
     let below = ask(&|s| s.mounts.push(mount("/store/cache", "/c", Access::Write)));
+    let single = ask(&|s| s.endpoints = vec!["example.org:443".parse().unwrap()]);
+    let sized = ask(&|s| s.limits.tmp_size = Some(1 << 20));
+    let sized_host = ask(&|s| {
+        s.limits.tmp_size = Some(1 << 20);
+        s.mounts.retain(|mount| mount.guest != "/tmp");
+        s.mounts.push(mount("/srv/t", "/tmp", Access::Write));
+    });
+    let no_mounts = Fence {
+        mounts: Abilities::Missing("this system lets pyw have no mounts of its own".into()),
+        ..landlock()
+    };
+    let mut open = of("wasmtime");
+    open.descriptor.network.host = Some(Vec::new());
     let many = ask(&|s| {
         s.network = Network::Host;
         s.limits.memory = Some(64 << 20);
@@ -425,6 +442,15 @@ fn refusals() {
         script: true,
         ..of("wasmtime")
     };
+    case("one host", &of("wasmtime"), &single, &landlock());
+    case("one host of all", &open, &single, &landlock());
+    case("a size of /tmp", &of("wasmtime"), &sized, &no_mounts);
+    case(
+        "a size of a folder",
+        &of("wasmtime"),
+        &sized_host,
+        &landlock(),
+    );
     case("a script", &script, &sandbox(), &landlock());
     for (name, import) in [
         ("wasmtime", "wasi_snapshot_preview1 sock_open"),
