@@ -9,13 +9,13 @@
 //! * The **project's file** is `pyw.toml`, or else a `pyproject.toml` with a `[tool.pyw]`, in the
 //!   nearest directory from the working directory upwards that has one. The search ends before the
 //!   home directory and the root, which are no projects. It comes with code that nobody has read,
-//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`, `cpu-time`,
+//!   so it may choose (`runtime`, `runtimes`, `python`, `snapshots`) and narrow (`memory`, `stack`, `timeout`, `cpu-time`,
 //!   `output-size`, `tmp-size`, `open-files`, `isolation`,
 //!   `network = "none"`, `offline = true`), set variables, and ask ([`asks`]) for what only the user
 //!   can grant. Narrowing never loosens: the smaller of the user file's limit and the project's counts.
 //! * The **script's header** may say in its `[tool.pyw]` what a project's file may.
 //! * The **environment**: `PYW_RUNTIME`, `PYW_RUNTIMES` (separated by commas), `PYW_PYTHON`,
-//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`,
+//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_SNAPSHOTS`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`,
 //!   `PYW_CPU_TIME`, `PYW_OUTPUT_SIZE`, `PYW_OPEN_FILES`, `PYW_ISOLATION`. An empty one is as if unset, unknown ones are left alone.
 //! * The **command line** is handed in as a [`Partial`].
 //!
@@ -234,6 +234,8 @@ pub struct Partial {
     pub store: Option<Utf8PathBuf>,
     /// `--offline`.
     pub offline: Option<bool>,
+    /// `--no-snapshot`.
+    pub snapshots: Option<bool>,
     /// `--network`.
     pub network: Option<Network>,
     /// `--memory` in bytes, by [`parse_size`].
@@ -324,6 +326,8 @@ pub struct Config {
     pub store: Setting<Option<Utf8PathBuf>>,
     /// Whether downloads are forbidden.
     pub offline: Setting<bool>,
+    /// Whether runs begin from snapshots.
+    pub snapshots: Setting<bool>,
     /// Whether the program may reach the network.
     pub network: Setting<Network>,
     /// Linear memory in bytes.
@@ -497,6 +501,7 @@ struct Layer {
     python: Option<Setting<String>>,
     store: Option<Setting<Utf8PathBuf>>,
     offline: Option<Setting<bool>>,
+    snapshots: Option<Setting<bool>>,
     network: Option<Setting<Network>>,
     memory: Option<Setting<u64>>,
     stack: Option<Setting<u64>>,
@@ -544,6 +549,7 @@ impl Layer {
                 Ok(absolute(inputs.cwd, text.into()))
             })?,
             offline: read(inputs, "PYW_OFFLINE", parse_switch)?,
+            snapshots: read(inputs, "PYW_SNAPSHOTS", parse_switch)?,
             network: read(inputs, "PYW_NETWORK", parse_network)?,
             memory: read(inputs, "PYW_MEMORY", parse_size)?,
             stack: read(inputs, "PYW_STACK", parse_size)?,
@@ -594,6 +600,7 @@ impl Layer {
             python: from("--python", python),
             store: from("--store", store),
             offline: from("--offline", cli.offline),
+            snapshots: from("--no-snapshot", cli.snapshots),
             network: from("--network", cli.network),
             memory: from("--memory", cli.memory),
             stack: from("--stack", cli.stack),
@@ -630,6 +637,7 @@ impl Layer {
             python: self.python.or(lower.python),
             store: self.store.or(lower.store),
             offline: self.offline.or(lower.offline),
+            snapshots: self.snapshots.or(lower.snapshots),
             network: self.network.or(lower.network),
             memory: self.memory.or(lower.memory),
             stack: self.stack.or(lower.stack),
@@ -697,6 +705,7 @@ impl Layer {
             python: or_none(self.python),
             store: or_none(self.store),
             offline: or_default(self.offline),
+            snapshots: self.snapshots.unwrap_or_else(|| Setting::default_of(true)),
             network: or_default(self.network),
             memory: or_none(self.memory),
             stack: or_none(self.stack),

@@ -5,6 +5,7 @@
 //! plan ([`Plan::scratch`]) and is made by [`crate::launch`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -162,6 +163,33 @@ fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok
     value.map(|d| d.as_secs_f64()).serialize(s)
 }
 
+/// What a run begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beginning {
+    /// CPython's own start-up.
+    Plain {
+        /// Why not a snapshot.
+        reason: String,
+    },
+    /// An interpreter that was captured after its start-up.
+    Snapshot {
+        /// How many modules were imported in advance.
+        modules: usize,
+    },
+}
+
+impl fmt::Display for Beginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain { reason } => write!(f, "without a snapshot: {reason}"),
+            Self::Snapshot { modules: 0 } => f.write_str("from a snapshot"),
+            Self::Snapshot { modules: 1 } => f.write_str("from a snapshot with 1 module"),
+            Self::Snapshot { modules } => write!(f, "from a snapshot with {modules} modules"),
+        }
+    }
+}
+
 /// Exactly what will be executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -207,7 +235,7 @@ pub struct Context<'a> {
     /// pyw's own folders, which no program may write.
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
-    pub known: &'a [Descriptor],
+    pub known: &'a dyn Fn() -> Vec<Descriptor>,
     /// The least isolation to run with. With [`IsolationLevel::None`] what is withheld need not be
     /// held, so that a read-only mount may be one in name only.
     pub required: IsolationLevel,
@@ -598,9 +626,8 @@ impl Planner<'_> {
     /// `--runtime NAME` for each other runtime for the same interpreters that passes the test.
     fn others(&self, can: impl Fn(&Descriptor) -> bool) -> Vec<String> {
         let own = &self.context.runtime.descriptor;
-        let names: Vec<&str> = self
-            .context
-            .known
+        let known = (self.context.known)();
+        let names: Vec<&str> = known
             .iter()
             .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
             .map(|d| d.name.as_str())

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
 use crate::interpreter::imports::{self, Import};
+use crate::interpreter::snapshot::Capture;
 use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
@@ -232,14 +233,7 @@ impl Context {
     /// # Errors
     /// It is unknown.
     pub fn descriptor(&self, name: &str) -> Result<Descriptor, RuntimeError> {
-        let entry = self.catalog.get(name)?;
-        entry
-            .text
-            .for_version(None)
-            .map_err(|message| RuntimeError::Descriptor {
-                path: entry.file.clone().unwrap_or_else(|| entry.name.clone()),
-                message,
-            })
+        self.catalog.get(name)?.describe(None)
     }
 
     /// All descriptors, in the order in which `auto` tries them.
@@ -507,7 +501,8 @@ impl Context {
         module: &Module,
         required: IsolationLevel,
     ) -> Result<Plan, Error> {
-        let known = self.descriptors()?;
+        // Only a refusal names other runtimes.
+        let known = || self.descriptors().unwrap_or_default();
         plan::plan(
             sandbox,
             &plan::Context {
@@ -576,14 +571,23 @@ impl Importer<'_> {
     }
 }
 
-impl Guest for Importer<'_> {
-    fn run(
+/// Whether a module will be run more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// As programs are run with it: adapted to the runtime, and compiled.
+    Yes,
+    /// As it is.
+    No,
+}
+
+impl Importer<'_> {
+    fn plan(
         &self,
         module: &Utf8Path,
         mounts: Vec<Mount>,
         args: Vec<String>,
-        progress: &(dyn Fn() + Sync),
-    ) -> Result<(), String> {
+        again: Again,
+    ) -> Result<Plan, String> {
         let platform = Platform::of_module(module);
         let imports = match platform {
             Platform::Wasi => {
@@ -608,7 +612,11 @@ impl Guest for Importer<'_> {
                 }
             ));
         }
-        let adaptations = &runtime.descriptor.quirks.adaptations;
+        let none = BTreeSet::new();
+        let adaptations = match again {
+            Again::Yes => &runtime.descriptor.quirks.adaptations,
+            Again::No => &none,
+        };
         let sha256 = Sha256::of_file(module).map_err(|error| error.to_string())?;
         let made = interpreter::adapted(
             module,
@@ -629,8 +637,10 @@ impl Guest for Importer<'_> {
         let _held = store
             .hold_all([module.path.as_path()])
             .map_err(|error| error.to_string())?;
-        module.compiled = compile::before_run(self.context, runtime, &module, "CPython")
-            .map_err(|error| error.to_string())?;
+        if again == Again::Yes {
+            module.compiled = compile::before_run(self.context, runtime, &module, "CPython")
+                .map_err(|error| error.to_string())?;
+        }
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -668,10 +678,32 @@ impl Guest for Importer<'_> {
         };
         // What is imported here was pinned or named by the user, and nothing of it is the
         // program's yet, so a runtime without read-only mounts will do.
-        let plan = self
-            .context
+        self.context
             .plan(&sandbox, runtime, &module, IsolationLevel::None)
-            .map_err(|error| error.to_string())?;
-        launch::capture(&plan, progress)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Guest for Importer<'_> {
+    fn run(
+        &self,
+        module: &Utf8Path,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<(), String> {
+        launch::capture(&self.plan(module, mounts, args, Again::Yes)?, progress)
+    }
+}
+
+impl Capture for Importer<'_> {
+    fn capture(
+        &self,
+        module: &Utf8Path,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        output: &Utf8Path,
+    ) -> Result<(), String> {
+        launch::capture_into(&self.plan(module, mounts, args, Again::No)?, output)
     }
 }

@@ -16,6 +16,7 @@ pub mod python;
 pub mod run;
 pub mod runtime;
 pub mod split;
+pub mod start;
 pub mod tree;
 pub mod trust;
 

@@ -156,6 +156,10 @@ pub struct RunOptions {
     #[arg(long, help_heading = "What runs it")]
     pub offline: bool,
 
+    /// Let Python start from its beginning, not from a snapshot
+    #[arg(long, help_heading = "What runs it")]
+    pub no_snapshot: bool,
+
     /// Run on a version that is known to have security holes (`pyw doctor` lists them)
     #[arg(long, help_heading = "What runs it")]
     pub allow_vulnerable_runtime: bool,

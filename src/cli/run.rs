@@ -8,6 +8,7 @@ use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
 use super::packages::{self, Provided};
 use super::split::{Program, Split};
+use super::start::{Candidate, Effort};
 use super::{compile, trust};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::interpreter::Interpreter;
 use crate::launch::{self, LaunchError};
 use crate::package::environment::{Bytecode, Environment};
-use crate::plan::Plan;
+use crate::plan::{Beginning, Plan};
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
@@ -45,6 +46,7 @@ struct Ready {
     provided: Option<Provided>,
     runtime: Runtime,
     plan: Plan,
+    beginning: Beginning,
     /// What of the host the plan needs.
     needs: Vec<Utf8PathBuf>,
     // Nobody prunes the interpreter meanwhile.
@@ -66,16 +68,21 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         provided,
         runtime,
         plan,
+        beginning,
         needs,
         _held,
     } = ready(split, &options, goal)?;
     if goal == Goal::Show {
         let environment = provided.as_ref().map(|provided| &provided.environment);
         match options.format {
-            Format::Text => dry_run::print(&plan, &runtime, &interpreter, environment),
-            Format::Json => {
-                super::print_json(&dry_run::json(&plan, &runtime, &interpreter, environment))?
-            }
+            Format::Text => dry_run::print(&plan, &beginning, &runtime, &interpreter, environment),
+            Format::Json => super::print_json(&dry_run::json(
+                &plan,
+                &beginning,
+                &runtime,
+                &interpreter,
+                environment,
+            ))?,
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -89,6 +96,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         plan.isolation,
         plan.isolation.meaning(),
     ));
+    progress::verbose(&format!("starting {beginning}"));
     // Nothing of the store that the program needs is pruned while it runs.
     let held = context
         .store
@@ -165,7 +173,7 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         request.roots.clone_from(&provided.roots);
     }
     let environment = provided.as_ref().map(|provided| &provided.environment);
-    let (runtime, plan, needs) =
+    let (runtime, plan, beginning, needs) =
         choose(&context, &request, &interpreter, environment, options, goal)?;
     Ok(Ready {
         context,
@@ -173,6 +181,7 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         provided,
         runtime,
         plan,
+        beginning,
         needs,
         _held: held,
     })
@@ -186,7 +195,7 @@ fn choose(
     environment: Option<&Environment>,
     options: &RunOptions,
     goal: Goal,
-) -> Result<(Runtime, Plan, Vec<Utf8PathBuf>), Error> {
+) -> Result<(Runtime, Plan, Beginning, Vec<Utf8PathBuf>), Error> {
     let platform = options.platform()?;
     let scratch = match goal {
         Goal::Show => launch::scratch::choose_apart(),
@@ -204,6 +213,26 @@ fn choose(
         let required = context.required(&runtime, platform);
         match context.plan(&sandbox, &runtime, &module, required) {
             Ok(mut plan) => {
+                let candidate = Candidate {
+                    context,
+                    request,
+                    sandbox: &sandbox,
+                    interpreter,
+                    environment,
+                    runtime: &runtime,
+                };
+                let effort = match goal {
+                    Goal::Show => Effort::Look,
+                    Goal::Run => Effort::SecondRun,
+                    Goal::Warm => Effort::Now,
+                };
+                let start = candidate.start(effort)?;
+                if let Beginning::Snapshot { .. } = start.beginning {
+                    module = start.module;
+                    module.compiled = compile::known(context, &runtime, &module);
+                    sandbox = candidate.from_snapshot();
+                    plan = context.plan(&sandbox, &runtime, &module, required)?;
+                }
                 interpreter.adapted(adaptations, &context.store)?;
                 if module.compiled.is_none() {
                     let what = format!("CPython {}", interpreter.info.version);
@@ -223,7 +252,7 @@ fn choose(
                 ];
                 needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
-                return Ok((runtime, plan, needs));
+                return Ok((runtime, plan, start.beginning, needs));
             }
             Err(error @ Error::Refused { .. }) => {
                 progress::verbose(&format!("passing over {}: {error}", runtime.label()));
@@ -319,6 +348,7 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         python: options.python.clone(),
         store: None,
         offline: options.offline.then_some(true),
+        snapshots: options.no_snapshot.then_some(false),
         network,
         memory: memory.map_err(wrong("--memory"))?,
         stack: stack.map_err(wrong("--stack"))?,

@@ -18,7 +18,7 @@ use crate::sandbox::limits::{parse_duration, parse_size};
 use crate::sandbox::{EnvSpec, MountSpec, Network};
 
 /// Keys that a project file may have.
-const PROJECT_KEYS: &str = "`runtime`, `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, \
+const PROJECT_KEYS: &str = "`runtime`, `runtimes`, `python`, `snapshots`, `offline`, `network`, `memory`, `stack`, `timeout`, \
      `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`";
 /// Keys by which a project's file asks, and the user's grants.
 const ASKED_KEYS: &str = "`mounts`, `env`";
@@ -37,6 +37,7 @@ struct File {
     python: Option<Text>,
     store: Option<Text>,
     offline: Option<Spanned<bool>>,
+    snapshots: Option<Spanned<bool>>,
     network: Option<Text>,
     memory: Option<Text>,
     stack: Option<Text>,
@@ -119,6 +120,7 @@ impl Source<'_> {
             python: self.setting(file.python, |t| self.python(t))?,
             store: self.setting(file.store, |t| self.path(&t, "store"))?,
             offline: file.offline.map(|offline| self.place(offline)),
+            snapshots: file.snapshots.map(|snapshots| self.place(snapshots)),
             network: self.setting(file.network, |t| parse_network(&t))?,
             memory: self.setting(file.memory, |t| parse_size(&t))?,
             stack: self.setting(file.stack, |t| parse_size(&t))?,

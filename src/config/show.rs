@@ -50,6 +50,9 @@ pub fn show_rows(config: &Config) -> Vec<Row> {
         row("offline", &config.offline, |offline| {
             Some(offline.to_string())
         }),
+        row("snapshots", &config.snapshots, |snapshots| {
+            Some(snapshots.to_string())
+        }),
         row("network", &config.network, |network| {
             let word = match network {
                 Network::None => "none",

@@ -12,9 +12,11 @@ pub mod layout;
 pub mod pack;
 pub mod platform;
 pub mod pybi;
+pub mod snapshot;
 pub mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -50,10 +52,13 @@ const FORMAT: u32 = 3;
 /// The end of an interpreter's name in the store: another pyw, which imports otherwise, does not
 /// use it.
 #[must_use]
-pub fn format_tag() -> String {
-    let text = [crate::guest::START, crate::guest::IMPORT].concat();
-    let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
-    format!("{FORMAT}.{}", &hash[..8])
+pub fn format_tag() -> &'static str {
+    static TAG: LazyLock<String> = LazyLock::new(|| {
+        let text = [crate::guest::START, crate::guest::IMPORT].concat();
+        let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
+        format!("{FORMAT}.{}", &hash[..8])
+    });
+    &TAG
 }
 
 /// Modules of the standard library that not every build has: what they are compiled to, and what
@@ -72,7 +77,7 @@ pub const OPTIONAL: [(&str, &str); 9] = [
 /// Whether this pyw can use an interpreter of that name in the store.
 #[must_use]
 pub fn is_current(key: &str) -> bool {
-    key.ends_with(&format_tag())
+    key.ends_with(format_tag())
 }
 
 /// Whether this pyw can use an adapted module of that name in the store.
@@ -271,11 +276,8 @@ impl Interpreter {
     /// The module with these adaptations, as a runtime is given it; there once [`adapted`] made it.
     #[must_use]
     pub fn adapted_module(&self, adaptations: &BTreeSet<Adaptation>, store: &Store) -> Module {
-        let identity = adapted_identity(&self.info.module_sha256, adaptations);
-        let path = match adaptations.is_empty() {
-            true => self.module(),
-            false => store.place(Kind::Module, &identity).join(ADAPTED),
-        };
+        let sha256 = &self.info.module_sha256;
+        let (path, identity) = adapted_place(&self.module(), sha256, adaptations, store);
         Module {
             path,
             identity,
@@ -303,6 +305,21 @@ fn adapted_identity(sha256: &str, adaptations: &BTreeSet<Adaptation>) -> String 
     let names: Vec<&str> = adaptations.iter().map(|a| a.name()).collect();
     let hash = sha256.get(..16).unwrap_or(sha256);
     format!("{hash}-{}-{}", names.join("-"), adapt::FORMAT)
+}
+
+/// Where a module with these adaptations is, or will be, and its identity.
+fn adapted_place(
+    module: &Utf8Path,
+    sha256: &str,
+    adaptations: &BTreeSet<Adaptation>,
+    store: &Store,
+) -> (Utf8PathBuf, String) {
+    let identity = adapted_identity(sha256, adaptations);
+    let path = match adaptations.is_empty() {
+        true => module.to_owned(),
+        false => store.place(Kind::Module, &identity).join(ADAPTED),
+    };
+    (path, identity)
 }
 
 /// Makes a module with these adaptations in the store, unless it is there; answers with its file

@@ -47,6 +47,9 @@ pub fn prune(store: &Store, unused: Duration, dry: bool) -> Result<Pruned, Store
     pruning.entries(Kind::Module, |key, age| {
         age >= unused || !interpreter::is_current_module(key)
     })?;
+    pruning.entries(Kind::Snapshot, |key, age| {
+        age >= unused || !interpreter::snapshot::is_current(key)
+    })?;
     for kind in [Kind::Compiled, Kind::Runtime, Kind::Root] {
         pruning.entries(kind, |_, age| age >= unused)?;
     }

@@ -112,6 +112,7 @@ pub fn sandbox(
             argv0,
             path0,
             memory: None,
+            site: None,
         }),
         mounts: builder.mounts,
         network: request.network,

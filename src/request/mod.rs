@@ -4,6 +4,7 @@
 pub mod error;
 pub mod grants;
 mod script;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 

@@ -40,7 +40,7 @@ pub fn executable(
         )?;
         return Ok(Some((path, Found::Config)));
     }
-    let descriptor = describe(entry, None)?;
+    let descriptor = entry.describe(None)?;
     for name in &descriptor.executables {
         if let Ok(path) = which::which(name) {
             let path = Utf8PathBuf::from_path_buf(path).map_err(|path| RuntimeError::NotUtf8 {
@@ -73,11 +73,11 @@ pub fn ready(
     found: Found,
     store: &Store,
 ) -> Result<Runtime, RuntimeError> {
-    let base = describe(entry, None)?;
+    let base = entry.describe(None)?;
     let script = is_script(&executable);
     let version = probe::version(&base.name, &executable, &base.probe, !script, store)?;
     let build = Stamp::of(&executable).map_or_else(String::new, |stamp| stamp.content());
-    let descriptor = describe(entry, version.as_ref())?;
+    let descriptor = entry.describe(version.as_ref())?;
     let cache = store.cache_dir(&descriptor.name)?;
     let needs = needs(&executable);
     let host_script = host_script(entry, store)?;
@@ -136,22 +136,6 @@ fn needs(executable: &Utf8Path) -> Vec<Utf8PathBuf> {
         paths.push(real);
     }
     paths
-}
-
-fn describe(
-    entry: &Entry,
-    version: Option<&semver::Version>,
-) -> Result<super::Descriptor, RuntimeError> {
-    entry
-        .text
-        .for_version(version)
-        .map_err(|message| RuntimeError::Descriptor {
-            path: entry
-                .file
-                .clone()
-                .unwrap_or_else(|| format!("built-in {}.toml", entry.name)),
-            message,
-        })
 }
 
 fn named(path: &str, from: &str) -> Result<Utf8PathBuf, RuntimeError> {

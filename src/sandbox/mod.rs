@@ -66,6 +66,9 @@ pub struct Start {
     /// planner, which knows whether anybody looks at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
+    /// The folder of packages that a snapshot has to look into, as it was made without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 impl Start {

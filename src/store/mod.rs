@@ -1,11 +1,12 @@
-//! Content-addressed files on disk: interpreters, runtimes, modules, guest roots.
+//! Content-addressed files on disk: interpreters, runtimes, modules, snapshots, guest roots.
 //!
 //! The store is a folder of finished entries. An entry appears whole, by one rename, or not at
 //! all, so a reader needs no lock and a warm start costs one `stat`:
 //!
 //! ```text
 //! interpreters/KEY  runtimes/KEY  modules/KEY  roots/KEY   finished entries, never changed
-//! compiled/KEY  wheels/KEY  bytecode/KEY  environments/KEY  likewise
+//! snapshots/KEY  compiled/KEY                               likewise
+//! wheels/KEY  bytecode/KEY  environments/KEY                likewise
 //! staging/SLOT/tree                                         entries that are being built
 //! staging/SLOT/lock                                         held by the builder while it lives
 //! locks/NAME                                                who may build or download NAME
@@ -58,8 +59,10 @@ pub enum Kind {
     Interpreter,
     /// An unpacked runtime.
     Runtime,
-    /// A module with adaptations, or a snapshot.
+    /// A module with adaptations.
     Module,
+    /// A module that begins with Python already started.
+    Snapshot,
     /// A module compiled for one runtime.
     Compiled,
     /// The skeleton of a guest's `/`.
@@ -74,10 +77,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Interpreter,
         Kind::Runtime,
         Kind::Module,
+        Kind::Snapshot,
         Kind::Compiled,
         Kind::Root,
         Kind::Wheel,
@@ -91,6 +95,7 @@ impl Kind {
             Kind::Interpreter => "interpreters",
             Kind::Runtime => "runtimes",
             Kind::Module => "modules",
+            Kind::Snapshot => "snapshots",
             Kind::Compiled => "compiled",
             Kind::Root => "roots",
             Kind::Wheel => "wheels",
@@ -106,6 +111,7 @@ impl fmt::Display for Kind {
             Kind::Interpreter => "interpreter",
             Kind::Runtime => "runtime",
             Kind::Module => "module",
+            Kind::Snapshot => "snapshot",
             Kind::Compiled => "compiled module",
             Kind::Root => "root",
             Kind::Wheel => "wheel",

@@ -46,6 +46,7 @@ fn sandbox() -> Sandbox {
             argv0: Some("app.py".into()),
             path0: None,
             memory: None,
+            site: None,
         }),
         mounts: vec![
             Mount {
@@ -88,9 +89,9 @@ fn sandbox() -> Sandbox {
 fn runtime(name: &str, version: &str) -> Runtime {
     let catalog = Catalog::load(None).unwrap();
     let version: semver::Version = version.parse().unwrap();
-    let text = &catalog.get(name).unwrap().text;
+    let entry = catalog.get(name).unwrap();
     Runtime {
-        descriptor: text.for_version(Some(&version)).unwrap(),
+        descriptor: entry.describe(Some(&version)).unwrap(),
         executable: format!("/opt/{name}/bin/{name}").into(),
         found: Found::Path,
         version: Some(version),
@@ -140,9 +141,7 @@ fn no_fence() -> Fence {
 fn known() -> Vec<Descriptor> {
     let catalog = Catalog::load(None).unwrap();
     let entries = catalog.entries().iter();
-    entries
-        .map(|entry| entry.text.for_version(None).unwrap())
-        .collect()
+    entries.map(|entry| entry.describe(None).unwrap()).collect()
 }
 
 fn plan_on(
@@ -179,7 +178,7 @@ fn plan_of(
                 imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
             },
             own: &["/store".into()],
-            known: &known(),
+            known: &known,
             required,
         },
     )

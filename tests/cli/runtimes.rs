@@ -296,7 +296,7 @@ fn runtimes_provide_what_their_descriptors_say() {
                 None => continue,
             },
         };
-        let descriptor = catalog.get(name).unwrap().text.for_version(None).unwrap();
+        let descriptor = catalog.get(name).unwrap().describe(None).unwrap();
         for import in &asked {
             let text = format!(
                 "(module (import \"{}\" \"{}\" (func)) (memory (export \"memory\") 1) \
