@@ -507,6 +507,12 @@ def resume():
         code = exit_code(error.code)
     except BaseException as error:
         code = report(error)
+        # As `start.py` does where CPython reports it.
+        if isinstance(error, MemoryError) and "memory" in told:
+            try:
+                posix.close(posix.open(told["memory"], posix.O_WRONLY | posix.O_CREAT))
+            except OSError:
+                pass
     finish(code)
 
 

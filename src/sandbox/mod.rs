@@ -62,13 +62,13 @@ pub struct Start {
     /// What `sys.path[0]` shall be, where the interpreter would find something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path0: Option<String>,
-    /// The folder of packages that a snapshot has to look into, as it was made without them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub site: Option<String>,
     /// The file to make where the program ends by a MemoryError that nothing caught. For the
     /// planner, which knows whether anybody looks at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
+    /// The folder of packages that a snapshot has to look into, as it was made without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 impl Start {

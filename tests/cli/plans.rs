@@ -45,8 +45,8 @@ fn sandbox() -> Sandbox {
             executable: "/usr/local/bin/python3.12".into(),
             argv0: Some("app.py".into()),
             path0: None,
-            site: None,
             memory: None,
+            site: None,
         }),
         mounts: vec![
             Mount {
