@@ -103,6 +103,7 @@ fn nothing_at_all_is_the_default() {
     assert_eq!(config.runtime.value, RuntimeChoice::Auto);
     assert_eq!(config.network.value, Network::None);
     assert!(!config.offline.value);
+    assert!(config.snapshots.value);
     assert!(config.files.is_empty());
     let bare = Inputs {
         script: None,

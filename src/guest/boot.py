@@ -1,9 +1,10 @@
 # Runs once in an instrumented interpreter, is captured at its last line, and never ends.
 #
-#   boot.py RESUME [MODULE…]
+#   boot.py RESUME [MODULE[=NAME,…]…]
 #
-# RESUME is the file resume.py; the modules are imported so that later runs find them ready. What
-# the capture needs to know of the memory's layout is printed as a line of JSON before it.
+# RESUME is the file resume.py; the modules, which scout.py has chosen, are imported so that later
+# runs find them ready, and the names are those of their globals that hold the working directory.
+# What the capture needs to know of the memory's layout is printed as a line of JSON before it.
 #
 # A program must find `sys.modules` as after a plain start. So whatever is imported here is taken
 # out again and kept in a stash, from which resume.py hands it on when it is asked for, together
@@ -19,6 +20,7 @@ native_import = builtins.__import__
 brought = {}  # module: what its import asked for, in order
 running = []  # modules whose import is under way
 noticed = set(plain)
+exits = {}  # module: what its import registered for the end
 
 
 def note(name):
@@ -52,6 +54,13 @@ def noting_import(name, globals=None, locals=None, fromlist=(), level=0):
     return found
 
 
+def noting_register(function, /, *args, **kwargs):
+    if not running:
+        return register(function, *args, **kwargs)
+    exits.setdefault(running[-1], []).append((function, args, kwargs))
+    return function
+
+
 bootstrap._find_and_load = noting_load
 builtins.__import__ = noting_import
 
@@ -65,6 +74,8 @@ import runpy
 import site
 import zipimport
 import _frozen_importlib_external as external
+
+register = atexit.register
 
 
 def warm(path):
@@ -108,8 +119,22 @@ def prepare(file, wanted):
     memory = bytearray(b"PYW-WHOLE-MEMORY")
     buffer = bytearray(1 << 16)
     buffer[:16] = b"PYW-START-BUFFER"
-    for name in wanted:
-        bootstrap._gcd_import(name)
+    places = {}
+    atexit.register = noting_register
+    sys.dont_write_bytecode = True
+    posix.chdir(file.rpartition("/")[0] + "/cwd")
+    for each in wanted:
+        name, equals, names = each.partition("=")
+        try:
+            bootstrap._gcd_import(name)
+        except ImportError:
+            # It comes with another one, which puts it there.
+            continue
+        if equals:
+            places[name] = tuple(names.split(","))
+    posix.chdir("/")
+    sys.dont_write_bytecode = False
+    atexit.register = register
     bootstrap._find_and_load, builtins.__import__ = load, native_import
     with open(file, encoding="utf-8") as source:
         text = source.read()
@@ -122,12 +147,14 @@ def prepare(file, wanted):
         "brought": {name: tuple(names) for name, names in brought.items()},
         "buffer": buffer,
         "builtins": builtins,
+        "exits": exits,
         "external": external,
         "gc": gc,
         "linecache": linecache,
         "locale": _locale,
         "memory": memory,
         "os": os,
+        "places": places,
         "posix": posix,
         "runpy": runpy,
         "site": site,
