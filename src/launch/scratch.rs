@@ -131,6 +131,7 @@ fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(std::io::Error) 
 /// Makes a folder that only its owner can enter. `shared` ones may exist already, but only as
 /// such: a folder that another user made first could be changed under our feet.
 fn private(path: &Utf8Path, shared: bool) -> Result<(), LaunchError> {
+    #[cfg_attr(not(unix), expect(unused_mut))]
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
