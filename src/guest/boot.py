@@ -36,8 +36,9 @@ def noting_load(name, import_):
     finally:
         # Some modules put others into `sys.modules` themselves.
         for other in [other for other in sys.modules if other not in noticed]:
-            noticed.add(other)
-            if other != name:
+            if other == name or other not in running:
+                noticed.add(other)
+            if other not in running:
                 note(other)
         running.pop()
 
@@ -89,14 +90,31 @@ def warm(path):
         del sys.path_importer_cache[entry]
 
 
+def closure(name):
+    """All that comes with a module."""
+    found, left = set(), [name]
+    while left:
+        for other in brought.get(left.pop(), ()):
+            if other not in found:
+                found.add(other)
+                left.append(other)
+    return found
+
+
 def stash_modules():
     stash = {name: module for name, module in sys.modules.items() if name not in plain}
+    closures = {}
     for name, module in stash.items():
         del sys.modules[name]
         parent, dot, child = name.rpartition(".")
         parent = plain.get(parent) or stash.get(parent)
         if dot and getattr(parent, "__dict__", {}).get(child) is module:
-            delattr(parent, child)
+            # Unless it comes with its parent.
+            above = name.rpartition(".")[0]
+            if above not in closures:
+                closures[above] = closure(above) if above in stash else ()
+            if name not in closures[above]:
+                delattr(parent, child)
     return stash
 
 
@@ -184,7 +202,9 @@ def prepare(file, wanted):
 
 
 told, code, given = prepare(sys.argv[1], sys.argv[2:])
-del sys.argv[:], sys.path[0], sys.modules["__main__"]
+del sys.argv[:], sys.path[0]
+# It keeps its place among the others.
+sys.modules["__main__"] = None
 gc.collect()
 gc.collect()
 gc.freeze()

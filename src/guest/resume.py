@@ -93,11 +93,6 @@ def hand_on(name):
     if name in modules:
         return
     modules[name] = module
-    if dot and parent in modules:
-        try:
-            setattr(modules[parent], child, module)
-        except AttributeError:
-            pass
     for key in places.get(name, ()):
         setattr(module, key, posix.getcwd())
     for function, args, kwargs in exits.get(name, ()):
@@ -105,6 +100,14 @@ def hand_on(name):
     for other in brought.get(name, ()):
         if other in stash:
             hand_on(other)
+    # An import that ends puts its module last.
+    modules[name] = modules.pop(name)
+    above = modules.get(parent) if dot else None
+    if above is not None and getattr(above, "__dict__", {}).get(child) is not module:
+        try:
+            setattr(above, child, module)
+        except AttributeError:
+            pass
     if name in mends:
         mends[name](module)
 
