@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
 use crate::interpreter::imports::{self, Import};
-use crate::interpreter::snapshot::Capture;
+use crate::interpreter::snapshot::{Again, Capture};
 use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
@@ -571,15 +571,6 @@ impl Importer<'_> {
     }
 }
 
-/// Whether a module will be run more than once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Again {
-    /// As programs are run with it: adapted to the runtime, and compiled.
-    Yes,
-    /// As it is.
-    No,
-}
-
 impl Importer<'_> {
     fn plan(
         &self,
@@ -700,10 +691,11 @@ impl Capture for Importer<'_> {
     fn capture(
         &self,
         module: &Utf8Path,
+        again: Again,
         mounts: Vec<Mount>,
         args: Vec<String>,
         output: &Utf8Path,
     ) -> Result<(), String> {
-        launch::capture_into(&self.plan(module, mounts, args, Again::No)?, output)
+        launch::capture_into(&self.plan(module, mounts, args, again)?, output)
     }
 }

@@ -228,9 +228,9 @@ fn choose(
                 };
                 let start = candidate.start(effort)?;
                 if let Beginning::Snapshot { .. } = start.beginning {
-                    module = start.module;
+                    module = start.module.clone();
                     module.compiled = compile::known(context, &runtime, &module);
-                    sandbox = candidate.from_snapshot();
+                    sandbox = candidate.from_snapshot(&start);
                     plan = context.plan(&sandbox, &runtime, &module, required)?;
                 }
                 interpreter.adapted(adaptations, &context.store)?;

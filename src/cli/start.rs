@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use camino::Utf8Path;
+
 use super::compile;
 use super::context::Context;
 use crate::error::Error;
 use crate::interpreter::adapt::Adaptation;
-use crate::interpreter::snapshot::{Found, Snapshot, SnapshotError, Wanted};
+use crate::interpreter::snapshot::{Found, Snapshot, SnapshotError, Wanted, preload};
 use crate::interpreter::{Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::environment::Environment;
@@ -44,6 +46,8 @@ pub struct Candidate<'a> {
 /// The module to begin with, and what the plan says of it.
 pub struct Start {
     pub module: Module,
+    /// The snapshot was made with the packages of this run.
+    knows_packages: bool,
     pub beginning: Beginning,
 }
 
@@ -60,6 +64,7 @@ impl Candidate<'_> {
                 module: self
                     .interpreter
                     .adapted_module(adaptations, &self.context.store),
+                knows_packages: false,
                 beginning: Beginning::Plain { reason },
             }
         };
@@ -82,10 +87,19 @@ impl Candidate<'_> {
                 "the script's text is not UTF-8, which Python tells of in its own way".into(),
             ));
         }
+        let mounts = self.packages();
+        let packages = self
+            .environment
+            .map(|environment| environment.key.as_str())
+            .zip(mounts.as_deref());
+        let names = match self.names(packages.map(|(key, _)| key), effort) {
+            Ok(names) => names,
+            Err(reason) => return Ok(plain(reason)),
+        };
         let wanted = Wanted {
             interpreter: self.interpreter,
-            packages: None,
-            modules: &[],
+            packages,
+            names: &names,
         };
         let found = match self.snapshot(&wanted, effort)? {
             Ok(found) => found,
@@ -100,10 +114,85 @@ impl Candidate<'_> {
         }
         Ok(Start {
             module,
+            knows_packages: packages.is_some(),
             beginning: Beginning::Snapshot {
                 modules: found.modules.len(),
             },
         })
+    }
+
+    /// The packages' mounts, if a snapshot can be made with them: what their folder has Python do at
+    /// every start cannot be done in advance.
+    fn packages(&self) -> Option<Vec<Mount>> {
+        let environment = self.environment?;
+        let listing = environment.site_packages().read_dir_utf8().ok()?;
+        for entry in listing.flatten() {
+            let name = entry.file_name();
+            let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
+            if ending.ends_with("pth") || matches!(stem, "sitecustomize" | "usercustomize") {
+                return None;
+            }
+        }
+        Some(environment.mounts(self.interpreter, false))
+    }
+
+    /// The modules that the snapshot is made of: one snapshot serves all programs with the same
+    /// packages, and grows by what a new one imports.
+    fn names(&self, packages: Option<&str>, effort: Effort) -> Result<Vec<String>, String> {
+        let store = &self.context.store;
+        let of = |text: String| Sha256::of(text.as_bytes()).to_string();
+        let key = of(format!("{} {packages:?}", self.interpreter.key));
+        let current: Option<Vec<String>> = store.note(NOTES, &key);
+        let builtin = &self.interpreter.info.builtin_modules;
+        let mut own = preload::imports(&self.text());
+        own.retain(|name| !builtin.contains(name));
+        let lacks = |names: &[String]| own.iter().any(|name| !names.contains(name));
+        if let Some(names) = &current
+            && (effort == Effort::Look || !lacks(names))
+        {
+            return Ok(names.clone());
+        }
+        if effort == Effort::SecondRun {
+            let seen = of(format!("{key} {own:?}"));
+            if store.note::<bool>(NOTES, &seen).is_none() {
+                store.put_note(NOTES, &seen, &true);
+                return current.ok_or_else(|| "the second start makes a snapshot".into());
+            }
+        }
+        if effort == Effort::Look {
+            return Err("no snapshot was made yet".into());
+        }
+        let mut names = current.unwrap_or_default();
+        if names.len() + own.len() > preload::MOST {
+            names.clear();
+        }
+        names.extend(preload::COMMON.map(str::to_owned));
+        names.extend(own);
+        names.sort();
+        names.dedup();
+        store.put_note(NOTES, &key, &names);
+        Ok(names)
+    }
+
+    /// The program's text, as far as it can be had.
+    fn text(&self) -> String {
+        let read = |path: &Utf8Path| std::fs::read_to_string(path).unwrap_or_default();
+        match &self.request.program {
+            Program::Code(code) => code.clone(),
+            Program::Module(name) => format!("import {name}"),
+            Program::Script(written) => {
+                let path = self.request.caller_cwd.join(written);
+                match path.is_dir() {
+                    true => read(&path.join("__main__.py")),
+                    false => read(&path),
+                }
+            }
+            Program::Command(name) => {
+                let script = self.environment.map(|e| e.folder.join("bin").join(name));
+                script.map_or_else(String::new, |path| read(&path))
+            }
+            Program::Stdin | Program::Prompt => String::new(),
+        }
     }
 
     /// Whether the script is text that CPython reads otherwise from a file than from memory: not
@@ -128,9 +217,11 @@ impl Candidate<'_> {
 
     /// The sandbox as a snapshot begins in it.
     #[must_use]
-    pub fn from_snapshot(&self) -> Sandbox {
+    pub fn from_snapshot(&self, start: &Start) -> Sandbox {
         let mut sandbox = self.sandbox.clone();
-        if let (Some(start), Some(_)) = (&mut sandbox.start, self.environment) {
+        if !start.knows_packages
+            && let (Some(start), Some(_)) = (&mut sandbox.start, self.environment)
+        {
             start.site = Some(self.interpreter.site_guest());
         }
         sandbox
@@ -149,19 +240,17 @@ impl Candidate<'_> {
             found = Found::Missing;
         }
         if found == Found::Missing {
-            let key = wanted.key();
-            match effort {
-                Effort::Look => return Ok(Err("no snapshot was made yet".into())),
-                Effort::SecondRun if store.note::<bool>(NOTES, &key).is_none() => {
-                    store.put_note(NOTES, &key, &true);
-                    return Ok(Err("the second start makes a snapshot".into()));
-                }
-                Effort::SecondRun | Effort::Now => {
-                    let version = &self.interpreter.info.version;
-                    let spinner =
-                        Progress::spinner(&format!("taking a snapshot of CPython {version}, once"));
-                    found = wanted.make(store, &self.context.guest()).map_err(failed)?;
-                    drop(spinner);
+            if effort == Effort::Look {
+                return Ok(Err("no snapshot was made yet".into()));
+            }
+            let version = &self.interpreter.info.version;
+            let what = format!("taking a snapshot of CPython {version}, once");
+            let spinner = Progress::spinner(&what);
+            found = wanted.make(store, &self.context.guest()).map_err(failed)?;
+            drop(spinner);
+            if let Found::Ready(snapshot) = &found {
+                for (name, reason) in &snapshot.left_out {
+                    progress::verbose(&format!("not imported in advance: {name}: {reason}"));
                 }
             }
         }
@@ -239,7 +328,7 @@ impl Candidate<'_> {
         });
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let output = folder.path().join("output");
-        let output = camino::Utf8Path::from_path(&output).ok_or("a path that is not UTF-8")?;
+        let output = Utf8Path::from_path(&output).ok_or("a path that is not UTF-8")?;
         let plan = self
             .context
             .plan(&sandbox, self.runtime, module, IsolationLevel::None)

@@ -103,6 +103,7 @@ fn nothing_at_all_is_the_default() {
     assert_eq!(config.runtime.value, RuntimeChoice::Auto);
     assert_eq!(config.network.value, Network::None);
     assert!(!config.offline.value);
+    assert!(config.snapshots.value);
     assert!(config.files.is_empty());
     let bare = Inputs {
         script: None,
@@ -113,7 +114,7 @@ fn nothing_at_all_is_the_default() {
         cli: Partial::default(),
     };
     assert_eq!(Config::load(&bare).unwrap(), config);
-    let json = serde_json::to_value(&show_rows(&config)[6]).unwrap();
+    let json = serde_json::to_value(&show_rows(&config)[7]).unwrap();
     assert_eq!(
         json,
         serde_json::json!({"key": "memory", "value": null, "from": {"kind": "default"}})
@@ -425,7 +426,7 @@ fn mistakes_in_the_users_file() {
     for (text, message) in [
         (
             "# mine\nmemry = '1G'\n",
-            "2:1: unknown key `memry`; the keys are `runtime`, `runtimes`, `python`, `offline`, \
+            "2:1: unknown key `memry`; the keys are `runtime`, `runtimes`, `python`, `snapshots`, `offline`, \
              `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`, `mounts`, `env`, `store`, `cwd`, `paths`\n  \
              |\n\
              2 | memry = '1G'\n  \
@@ -583,7 +584,7 @@ fn mistakes_in_a_projects_file() {
     assert_eq!(
         machine.error(),
         "~~/home/project/pyproject.toml:3:1: unknown key `timeouts`; the keys are `runtime`, \
-         `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`, `mounts`, \
+         `runtimes`, `python`, `snapshots`, `offline`, `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`, `mounts`, \
          `env`\n  \
          |\n\
          3 | timeouts = 3\n  \

@@ -1,9 +1,10 @@
 # Runs once in an instrumented interpreter, is captured at its last line, and never ends.
 #
-#   boot.py RESUME [MODULE…]
+#   boot.py RESUME [MODULE[=NAME,…]…]
 #
-# RESUME is the file resume.py; the modules are imported so that later runs find them ready. What
-# the capture needs to know of the memory's layout is printed as a line of JSON before it.
+# RESUME is the file resume.py; the modules, which scout.py has chosen, are imported so that later
+# runs find them ready, and the names are those of their globals that hold the working directory.
+# What the capture needs to know of the memory's layout is printed as a line of JSON before it.
 #
 # A program must find `sys.modules` as after a plain start. So whatever is imported here is taken
 # out again and kept in a stash, from which resume.py hands it on when it is asked for, together
@@ -19,6 +20,7 @@ native_import = builtins.__import__
 brought = {}  # module: what its import asked for, in order
 running = []  # modules whose import is under way
 noticed = set(plain)
+exits = {}  # module: what its import registered for the end
 
 
 def note(name):
@@ -34,8 +36,9 @@ def noting_load(name, import_):
     finally:
         # Some modules put others into `sys.modules` themselves.
         for other in [other for other in sys.modules if other not in noticed]:
-            noticed.add(other)
-            if other != name:
+            if other == name or other not in running:
+                noticed.add(other)
+            if other not in running:
                 note(other)
         running.pop()
 
@@ -52,6 +55,13 @@ def noting_import(name, globals=None, locals=None, fromlist=(), level=0):
     return found
 
 
+def noting_register(function, /, *args, **kwargs):
+    if not running:
+        return register(function, *args, **kwargs)
+    exits.setdefault(running[-1], []).append((function, args, kwargs))
+    return function
+
+
 bootstrap._find_and_load = noting_load
 builtins.__import__ = noting_import
 
@@ -66,6 +76,8 @@ import site
 import zipimport
 import _frozen_importlib_external as external
 
+register = atexit.register
+
 
 def warm(path):
     """Lists the library's folders, which a start would do otherwise."""
@@ -78,14 +90,31 @@ def warm(path):
         del sys.path_importer_cache[entry]
 
 
+def closure(name):
+    """All that comes with a module."""
+    found, left = set(), [name]
+    while left:
+        for other in brought.get(left.pop(), ()):
+            if other not in found:
+                found.add(other)
+                left.append(other)
+    return found
+
+
 def stash_modules():
     stash = {name: module for name, module in sys.modules.items() if name not in plain}
+    closures = {}
     for name, module in stash.items():
         del sys.modules[name]
         parent, dot, child = name.rpartition(".")
         parent = plain.get(parent) or stash.get(parent)
         if dot and getattr(parent, "__dict__", {}).get(child) is module:
-            delattr(parent, child)
+            # Unless it comes with its parent.
+            above = name.rpartition(".")[0]
+            if above not in closures:
+                closures[above] = closure(above) if above in stash else ()
+            if name not in closures[above]:
+                delattr(parent, child)
     return stash
 
 
@@ -108,8 +137,22 @@ def prepare(file, wanted):
     memory = bytearray(b"PYW-WHOLE-MEMORY")
     buffer = bytearray(1 << 16)
     buffer[:16] = b"PYW-START-BUFFER"
-    for name in wanted:
-        bootstrap._gcd_import(name)
+    places = {}
+    atexit.register = noting_register
+    sys.dont_write_bytecode = True
+    posix.chdir(file.rpartition("/")[0] + "/cwd")
+    for each in wanted:
+        name, equals, names = each.partition("=")
+        try:
+            bootstrap._gcd_import(name)
+        except ImportError:
+            # It comes with another one, which puts it there.
+            continue
+        if equals:
+            places[name] = tuple(names.split(","))
+    posix.chdir("/")
+    sys.dont_write_bytecode = False
+    atexit.register = register
     bootstrap._find_and_load, builtins.__import__ = load, native_import
     with open(file, encoding="utf-8") as source:
         text = source.read()
@@ -122,12 +165,14 @@ def prepare(file, wanted):
         "brought": {name: tuple(names) for name, names in brought.items()},
         "buffer": buffer,
         "builtins": builtins,
+        "exits": exits,
         "external": external,
         "gc": gc,
         "linecache": linecache,
         "locale": _locale,
         "memory": memory,
         "os": os,
+        "places": places,
         "posix": posix,
         "runpy": runpy,
         "site": site,
@@ -157,7 +202,9 @@ def prepare(file, wanted):
 
 
 told, code, given = prepare(sys.argv[1], sys.argv[2:])
-del sys.argv[:], sys.path[0], sys.modules["__main__"]
+del sys.argv[:], sys.path[0]
+# It keeps its place among the others.
+sys.modules["__main__"] = None
 gc.collect()
 gc.collect()
 gc.freeze()

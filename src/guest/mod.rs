@@ -12,6 +12,9 @@ pub const OBSERVE: &str = include_str!("probes/observe.py");
 /// What runs once in an interpreter of which a snapshot is made.
 pub const BOOT: &str = include_str!("boot.py");
 
+/// What finds out which modules can be imported in advance.
+pub const SCOUT: &str = include_str!("scout.py");
+
 /// What runs first when a snapshot is started.
 pub const RESUME: &str = include_str!("resume.py");
 

@@ -93,14 +93,42 @@ def hand_on(name):
     if name in modules:
         return
     modules[name] = module
-    if dot and parent in modules:
-        try:
-            setattr(modules[parent], child, module)
-        except AttributeError:
-            pass
+    for key in places.get(name, ()):
+        setattr(module, key, posix.getcwd())
+    for function, args, kwargs in exits.get(name, ()):
+        atexit.register(function, *args, **kwargs)
     for other in brought.get(name, ()):
         if other in stash:
             hand_on(other)
+    # An import that ends puts its module last.
+    modules[name] = modules.pop(name)
+    above = modules.get(parent) if dot else None
+    if above is not None and getattr(above, "__dict__", {}).get(child) is not module:
+        try:
+            setattr(above, child, module)
+        except AttributeError:
+            pass
+    if name in mends:
+        mends[name](module)
+
+
+def mend_logging(logging):
+    now = sys.modules["time"]
+    exact = isinstance(logging._startTime, int)
+    logging._startTime = now.time_ns() if exact else now.time()
+
+
+def mend_rich_style(style):
+    style._id_generator = type(style._id_generator)(style.getrandbits(24))
+
+
+# What is to be done anew for modules whose import looks at what every run has anew. scout.py knows
+# them as well.
+mends = {
+    "logging": mend_logging,
+    "random": lambda random: random.seed(),
+    "rich.style": mend_rich_style,
+}
 
 
 LOAD = """

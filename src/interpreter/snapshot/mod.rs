@@ -4,15 +4,20 @@
 //! the same every time. So it is done once, in the sandbox, and the state is captured:
 //!
 //! 1. [`instrument`] lets a module write out its memory and globals from the inside.
-//! 2. The instrumented module runs `guest/boot.py`, which imports what is wanted and is captured
-//!    within its last call.
-//! 3. [`build`] makes a module of the same code whose memory and globals begin with that. Its
+//! 2. `guest/scout.py` finds out which of the wanted modules can be imported in advance: those whose
+//!    import comes out the same every time, and changes nothing but themselves.
+//! 3. The instrumented module runs `guest/boot.py`, which imports them and is captured within its
+//!    last call.
+//! 4. [`build`] makes a module of the same code whose memory and globals begin with that. Its
 //!    `_start` takes in this run's arguments, environment and preopens and has `guest/resume.py`
 //!    run the program.
 //!
 //! No name of a function and no compiler is needed, and every runtime runs the result unchanged.
 //! Two layouts of objects are assumed, those of CPython 3.12 and 3.13; what can be checked of them
 //! is checked.
+//!
+//! What was imported in advance a program meets only once it imports it: until then it is in no
+//! `sys.modules`, and an import finds what it would find without, also in the program's own folder.
 //!
 //! A snapshot is made of the interpreter's module as it was imported: pyw's adaptations keep state
 //! in globals, so they are made to the snapshot like to any other module. What is captured comes
@@ -23,9 +28,10 @@ mod build;
 mod error;
 mod image;
 mod instrument;
+pub mod preload;
 mod shape;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -65,10 +71,20 @@ pub trait Capture {
     fn capture(
         &self,
         module: &Utf8Path,
+        again: Again,
         mounts: Vec<Mount>,
         args: Vec<String>,
         output: &Utf8Path,
     ) -> Result<(), String>;
+}
+
+/// Whether a module is run more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// As programs are run with it: adapted to the runtime, and compiled.
+    Yes,
+    /// As it is.
+    No,
 }
 
 /// A snapshot in the store.
@@ -82,6 +98,8 @@ pub struct Snapshot {
     pub memory: u64,
     /// The modules that were imported in advance.
     pub modules: Vec<String>,
+    /// Those that were wanted as well, or come with them, and why they were not.
+    pub left_out: BTreeMap<String, String>,
 }
 
 impl Snapshot {
@@ -125,6 +143,7 @@ enum Record {
         sha256: String,
         memory: u64,
         modules: Vec<String>,
+        left_out: BTreeMap<String, String>,
     },
     /// It could not be made.
     Failed {
@@ -151,8 +170,16 @@ pub struct Wanted<'a> {
     pub interpreter: &'a Interpreter,
     /// The name in the store, and the mounts, of the packages that are to be there.
     pub packages: Option<(&'a str, &'a [Mount])>,
-    /// What is imported in advance, in this order.
-    pub modules: &'a [String],
+    /// The modules that are wanted in advance. They need not exist.
+    pub names: &'a [String],
+}
+
+/// What the scout found.
+#[derive(Debug, Default, Deserialize)]
+struct Scouted {
+    /// Modules in the order of their import, each with its globals that are the working directory.
+    modules: Vec<(String, Vec<String>)>,
+    left_out: BTreeMap<String, String>,
 }
 
 impl Wanted<'_> {
@@ -160,7 +187,7 @@ impl Wanted<'_> {
     #[must_use]
     pub fn key(&self) -> String {
         let packages = self.packages.map_or("", |(key, _)| key);
-        let text = format!("{} {packages} {:?}", self.interpreter.key, self.modules);
+        let text = format!("{} {packages} {:?}", self.interpreter.key, self.names);
         let hash = Sha256::of(text.as_bytes()).to_string();
         let module = &self.interpreter.info.module_sha256;
         let module = module.get(..16).unwrap_or(module);
@@ -179,11 +206,13 @@ impl Wanted<'_> {
                 sha256,
                 memory,
                 modules,
+                left_out,
             }) => Found::Ready(Snapshot {
                 path: folder.join(FILE),
                 sha256,
                 memory,
                 modules,
+                left_out,
             }),
             Ok(Record::Failed { reason }) => Found::SetAside(reason),
             Err(error) => Found::SetAside(format!("its record cannot be read: {error}")),
@@ -243,10 +272,12 @@ impl Wanted<'_> {
         let source = self.interpreter.module();
         let module = std::fs::read(&source).map_err(io("read", &source))?;
         let scripts = staging.join(".in");
-        std::fs::create_dir(&scripts).map_err(io("make", &scripts))?;
+        let cwd = scripts.join("cwd");
+        std::fs::create_dir_all(&cwd).map_err(io("make", &cwd))?;
         for (name, text) in [
             ("boot.py", crate::guest::BOOT),
             ("resume.py", crate::guest::RESUME),
+            ("scout.py", crate::guest::SCOUT),
         ] {
             let path = scripts.join(name);
             std::fs::write(&path, text).map_err(io("write", &path))?;
@@ -274,11 +305,17 @@ impl Wanted<'_> {
         if let Some((_, packages)) = self.packages {
             mounts.extend(packages.iter().cloned());
         }
-        let mut args = vec![format!("{IN}/boot.py"), format!("{IN}/resume.py")];
-        args.extend(self.modules.iter().cloned());
         let dump = staging.join(".image");
+        let scouted = self.scout(&source, &mounts, &dump, guest);
+        let mut args = vec![format!("{IN}/boot.py"), format!("{IN}/resume.py")];
+        for (name, globals) in &scouted.modules {
+            args.push(match globals.as_slice() {
+                [] => name.clone(),
+                some => format!("{name}={}", some.join(",")),
+            });
+        }
         guest
-            .capture(&instrumented, mounts, args, &dump)
+            .capture(&instrumented, Again::No, mounts, args, &dump)
             .map_err(SnapshotError::Boot)?;
         let written = std::fs::read(&dump).map_err(io("read", &dump))?;
         let mut image = image::Image::parse(written, &shape::Shape::read(&module)?)?;
@@ -292,7 +329,41 @@ impl Wanted<'_> {
         Ok(Record::Made {
             sha256: Sha256::of(&snapshot).to_string(),
             memory: image.memory.len() as u64,
-            modules: self.modules.to_vec(),
+            modules: scouted.modules.into_iter().map(|(name, _)| name).collect(),
+            left_out: scouted.left_out,
+        })
+    }
+
+    /// Finds out which modules can be imported in advance. None, where that cannot be found out.
+    fn scout(
+        &self,
+        module: &Utf8Path,
+        mounts: &[Mount],
+        output: &Utf8Path,
+        guest: &dyn Capture,
+    ) -> Scouted {
+        if self.names.is_empty() {
+            return Scouted::default();
+        }
+        let mut args = vec![format!("{IN}/scout.py")];
+        args.extend(self.names.iter().cloned());
+        let run = guest.capture(module, Again::Yes, mounts.to_vec(), args, output);
+        let read = run.and_then(|()| std::fs::read(output).map_err(|error| error.to_string()));
+        let scouted = read.and_then(|printed| {
+            // What modules print at import stands before.
+            let start = printed
+                .windows(11)
+                .rposition(|window| window == br#"{"modules":"#)
+                .unwrap_or_default();
+            serde_json::from_slice(&printed[start..]).map_err(|error| error.to_string())
+        });
+        scouted.unwrap_or_else(|reason| Scouted {
+            modules: Vec::new(),
+            left_out: self
+                .names
+                .iter()
+                .map(|name| (name.clone(), reason.clone()))
+                .collect(),
         })
     }
 }
@@ -319,6 +390,7 @@ fn io<'a>(
 /// use it.
 fn format_tag() -> String {
     let text = [
+        crate::guest::SCOUT,
         crate::guest::BOOT,
         crate::guest::RESUME,
         crate::guest::TRIAL,
