@@ -110,6 +110,11 @@ impl PackageError {
             Self::Interpreter { .. } => Code::Interpreter,
             Self::Direct { .. } | Self::NoSolution(_) | Self::Python { .. } => Code::Resolution,
             Self::NoDigest { .. } => Code::Integrity,
+            // It is the place that the user names which lacks the file, and not the store.
+            Self::Distribution {
+                source: StoreError::Io { .. },
+                ..
+            } => Code::Network,
             Self::Store(error) | Self::Distribution { source: error, .. } => error.code(),
             Self::Shared(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
