@@ -83,7 +83,7 @@ pub enum PackageError {
         /// Where it should be, without secrets.
         place: String,
         /// What went wrong.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The store or the network failed.
     #[error(transparent)]
@@ -110,7 +110,8 @@ impl PackageError {
             Self::Interpreter { .. } => Code::Interpreter,
             Self::Direct { .. } | Self::NoSolution(_) | Self::Python { .. } => Code::Resolution,
             Self::NoDigest { .. } => Code::Integrity,
-            Self::Store(error) | Self::Distribution { source: error, .. } => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Distribution { source, .. } => source.code(),
             Self::Shared(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
         }
@@ -121,15 +122,14 @@ impl PackageError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoSolution(report) => report.hint(),
-            Self::Distribution {
-                source: StoreError::Offline { .. } | StoreError::Integrity { .. },
-                ..
-            } => None,
-            Self::Distribution { .. } => Some(
-                "name a folder or address that has these files with --pyodide-packages or \
-                 PYW_PYODIDE_PACKAGES; Pyodide's release archive has them"
-                    .to_owned(),
-            ),
+            Self::Distribution { source, .. } => match **source {
+                StoreError::Offline { .. } | StoreError::Integrity { .. } => None,
+                _ => Some(
+                    "name a folder or address that has these files with --pyodide-packages or \
+                     PYW_PYODIDE_PACKAGES; Pyodide's release archive has them"
+                        .to_owned(),
+                ),
+            },
             Self::Store(error) => error.hint(),
             Self::Shared(error) => error.hint(),
             Self::NoDigest { file, .. } => Some(format!(
