@@ -14,9 +14,9 @@ use crate::launch;
 use crate::package::environment::Environment;
 use crate::plan::Beginning;
 use crate::request::{Program, Request, snapshot};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, compiled};
 use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox};
-use crate::store::hash::Sha256;
+use crate::store::{Kind, Sha256};
 use crate::ui::progress::{self, Progress};
 
 /// The cache of notes on which starts were seen, and which snapshots work where.
@@ -92,7 +92,9 @@ impl Candidate<'_> {
             .environment
             .map(|environment| environment.key.as_str())
             .zip(mounts.as_deref());
-        let names = match self.names(packages.map(|(key, _)| key), effort) {
+        let names_key = self.names_key(packages.map(|(key, _)| key));
+        let before: Option<Vec<String>> = self.context.store.note(NOTES, &names_key);
+        let names = match self.names(&names_key, before.clone(), effort) {
             Ok(names) => names,
             Err(reason) => return Ok(plain(reason)),
         };
@@ -111,6 +113,12 @@ impl Candidate<'_> {
         let module = self.module(&found);
         if let Some(reason) = self.trial(&wanted, &found, &module, effort)? {
             return Ok(plain(reason));
+        }
+        if let Some(before) = before.filter(|before| *before != names) {
+            self.replace(&Wanted {
+                names: &before,
+                ..wanted
+            })?;
         }
         Ok(Start {
             module,
@@ -136,13 +144,36 @@ impl Candidate<'_> {
         Some(environment.mounts(self.interpreter, false))
     }
 
+    /// Under which note the names of [`Self::names`] are kept.
+    fn names_key(&self, packages: Option<&str>) -> String {
+        let text = format!("{} {packages:?}", self.interpreter.key);
+        Sha256::of(text.as_bytes()).to_string()
+    }
+
+    /// Removes a snapshot that a larger one has taken the place of, unless it is in use.
+    fn replace(&self, old: &Wanted<'_>) -> Result<(), Error> {
+        let store = &self.context.store;
+        let Found::Ready(snapshot) = old.find(store) else {
+            return Ok(());
+        };
+        let module = self.module(&snapshot);
+        let compiled = compiled::key(self.runtime, &module);
+        let (key, mut pruning) = (old.key(), store.pruning(false));
+        pruning.entries(Kind::Snapshot, |one, _| one == key)?;
+        pruning.entries(Kind::Module, |one, _| one == module.identity)?;
+        pruning.entries(Kind::Compiled, |one, _| Some(one) == compiled.as_deref())?;
+        Ok(())
+    }
+
     /// The modules that the snapshot is made of: one snapshot serves all programs with the same
     /// packages, and grows by what a new one imports.
-    fn names(&self, packages: Option<&str>, effort: Effort) -> Result<Vec<String>, String> {
+    fn names(
+        &self,
+        key: &str,
+        current: Option<Vec<String>>,
+        effort: Effort,
+    ) -> Result<Vec<String>, String> {
         let store = &self.context.store;
-        let of = |text: String| Sha256::of(text.as_bytes()).to_string();
-        let key = of(format!("{} {packages:?}", self.interpreter.key));
-        let current: Option<Vec<String>> = store.note(NOTES, &key);
         let builtin = &self.interpreter.info.builtin_modules;
         let mut own = preload::imports(&self.text());
         own.retain(|name| !builtin.contains(name));
@@ -153,7 +184,8 @@ impl Candidate<'_> {
             return Ok(names.clone());
         }
         if effort == Effort::SecondRun {
-            let seen = of(format!("{key} {own:?}"));
+            let text = format!("{key} {own:?}");
+            let seen = Sha256::of(text.as_bytes()).to_string();
             if store.note::<bool>(NOTES, &seen).is_none() {
                 store.put_note(NOTES, &seen, &true);
                 return current.ok_or_else(|| "the second start makes a snapshot".into());
@@ -170,7 +202,7 @@ impl Candidate<'_> {
         names.extend(own);
         names.sort();
         names.dedup();
-        store.put_note(NOTES, &key, &names);
+        store.put_note(NOTES, key, &names);
         Ok(names)
     }
 
@@ -291,7 +323,12 @@ impl Candidate<'_> {
                 "the snapshot was not tried on this runtime yet".into(),
             ));
         }
-        found.adapted(self.adaptations(), store)?;
+        if let Err(error) = found.adapted(self.adaptations(), store) {
+            return match error {
+                InterpreterError::Wasm(error) => self.set_aside(wanted, &error.to_string()),
+                error => Err(error.into()),
+            };
+        }
         let mut module = module.clone();
         let what = format!("a snapshot of CPython {}", self.interpreter.info.version);
         module.compiled = compile::known(self.context, self.runtime, &module);
@@ -306,15 +343,17 @@ impl Candidate<'_> {
                 store.put_note(NOTES, &key, &true);
                 Ok(None)
             }
-            Err(why) => {
-                let error = SnapshotError::Trial(format!("{}: {why}", self.runtime.label()));
-                progress::note(&error.to_string());
-                wanted
-                    .set_aside(store, &error.to_string())
-                    .map_err(failed)?;
-                Ok(Some(error.to_string()))
-            }
+            Err(why) => self.set_aside(wanted, &why),
         }
+    }
+
+    /// Keeps in mind that a snapshot does not work here. Answers with what the plan says.
+    fn set_aside(&self, wanted: &Wanted<'_>, why: &str) -> Result<Option<String>, Error> {
+        let why = SnapshotError::Trial(format!("{}: {why}", self.runtime.label())).to_string();
+        progress::note(&why);
+        let store = &self.context.store;
+        wanted.set_aside(store, &why).map_err(failed)?;
+        Ok(Some(why))
     }
 
     fn try_out(&self, module: &Module) -> Result<(), String> {

@@ -7,6 +7,7 @@
 #![cfg(unix)]
 
 mod pyw;
+mod snapshots;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

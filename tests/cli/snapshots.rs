@@ -1,0 +1,128 @@
+//! Snapshots: when they are made, when runs begin from them, and when they don't.
+
+use crate::pyw::Pyw;
+
+/// A store of its own in which no snapshot was thought of.
+fn with_snapshots() -> Pyw {
+    let pyw = Pyw::with_own_store();
+    for folder in ["snapshots", "cache/snapshots"] {
+        let _ = std::fs::remove_dir_all(pyw.store().join(folder));
+    }
+    pyw.env("PYW_SNAPSHOTS", "1")
+}
+
+fn snapshots(pyw: &Pyw) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(pyw.store().join("snapshots")) else {
+        return Vec::new();
+    };
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+/// What `--dry-run` says of the start.
+fn start(pyw: &Pyw, args: &[&str]) -> String {
+    let output = pyw.output_of(&[&["--dry-run"], args].concat());
+    let line = output
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("# start: "));
+    line.unwrap_or(&output.stderr).to_owned()
+}
+
+#[test]
+fn the_second_run_makes_one_and_the_next_ones_begin_there() {
+    let pyw = with_snapshots();
+    let run = ["-c", "import json; print(json.dumps('x'))"];
+    assert_eq!(
+        start(&pyw, &run),
+        "# start: without a snapshot: no snapshot was made yet"
+    );
+    let pyw = pyw.args(run).stdout("\"x\"\n").run();
+    assert_eq!(snapshots(&pyw), [] as [std::path::PathBuf; 0]);
+    let pyw = pyw.args(run).stdout("\"x\"\n").stderr("").run();
+    assert_eq!(snapshots(&pyw).len(), 1);
+    let pyw = pyw.args(run).stdout("\"x\"\n").stderr("").run();
+    let from = start(&pyw, &run);
+    assert!(from.starts_with("# start: from a snapshot with "), "{from}");
+
+    // What asks for CPython's own start gets it, and the plan says why.
+    for (args, reason) in [
+        (
+            &["--no-snapshot", "-c", "1"][..],
+            "snapshots are switched off (--no-snapshot)",
+        ),
+        (&["-O", "-c", "1"], "-O changes how Python starts"),
+        (&["-Xutf8", "-c", "1"], "-X changes how Python starts"),
+        (&["-bb", "-c", "1"], "-b changes how Python starts"),
+        (
+            &["--env", "PYTHONHASHSEED=1", "-c", "1"],
+            "PYTHONHASHSEED changes how Python starts",
+        ),
+        (
+            &["--env", "LC_ALL=C", "-c", "1"],
+            "LC_ALL=C changes how Python starts",
+        ),
+        (
+            &["--memory", "20M", "-c", "1"],
+            "--memory leaves too little room for a snapshot",
+        ),
+    ] {
+        assert_eq!(
+            start(&pyw, args),
+            format!("# start: without a snapshot: {reason}")
+        );
+    }
+
+    // A program that imports more makes it grow, and the smaller one goes.
+    let old = snapshots(&pyw);
+    let run = ["-c", "import colorsys; print(colorsys.rgb_to_hsv(0, 0, 0))"];
+    let pyw = pyw.args(run).stdout("(0.0, 0.0, 0)\n").stderr("").run();
+    assert_eq!(snapshots(&pyw), old);
+    let pyw = pyw.args(run).stdout("(0.0, 0.0, 0)\n").any_stderr().run();
+    let new = snapshots(&pyw);
+    assert_eq!(new.len(), 1);
+    assert_ne!(new, old);
+}
+
+#[test]
+fn one_that_does_not_work_is_set_aside() {
+    let pyw = with_snapshots();
+    let run = ["-c", "print(1)"];
+    let pyw = pyw.args(run).stdout("1\n").run();
+    let pyw = pyw.args(run).stdout("1\n").any_stderr().run();
+    let [folder] = snapshots(&pyw).try_into().unwrap();
+    // Neither tried nor compiled yet, and broken.
+    for cache in ["compiled", "modules"] {
+        std::fs::remove_dir_all(pyw.store().join(cache)).unwrap();
+    }
+    let notes = pyw.store().join("cache/snapshots");
+    for note in std::fs::read_dir(notes).unwrap().flatten() {
+        if std::fs::read(note.path()).unwrap() == b"true" {
+            std::fs::remove_file(note.path()).unwrap();
+        }
+    }
+    let module = folder.join("python.wasm");
+    let mut permissions = std::fs::metadata(&module).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+    std::fs::set_permissions(&module, permissions).unwrap();
+    let broken = wat::parse_str(
+        r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+            (memory (export "memory") 1) (func (export "_start") unreachable))"#,
+    )
+    .unwrap();
+    std::fs::write(&module, broken).unwrap();
+    let pyw = pyw.args(run).stdout("1\n").any_stderr().run();
+    assert!(
+        pyw.output
+            .stderr
+            .contains("pyw: the snapshot does not work: wasmtime "),
+        "{}",
+        pyw.output.stderr
+    );
+    let why = start(&pyw, &run);
+    assert!(
+        why.starts_with("# start: without a snapshot: the snapshot does not work: "),
+        "{why}"
+    );
+    // Nobody tries again.
+    pyw.args(run).stdout("1\n").stderr("").run();
+}
