@@ -165,8 +165,18 @@ impl Candidate<'_> {
         Ok(())
     }
 
+    /// Whether a module is one of the packages'. The others are the library's, of which those that
+    /// take time are imported in advance anyway, and the program's own, which never are.
+    fn is_packaged(&self, name: &str) -> bool {
+        let top = name.split('.').next().unwrap_or(name);
+        self.environment.is_some_and(|environment| {
+            let site = environment.site_packages();
+            site.join(top).is_dir() || site.join(format!("{top}.py")).is_file()
+        })
+    }
+
     /// The modules that the snapshot is made of: one snapshot serves all programs with the same
-    /// packages, and grows by what a new one imports.
+    /// packages, and grows by what a new one imports of these.
     fn names(
         &self,
         key: &str,
@@ -177,7 +187,10 @@ impl Candidate<'_> {
         let builtin = &self.interpreter.info.builtin_modules;
         let mut own = preload::imports(&self.text());
         own.retain(|name| !builtin.contains(name));
-        let lacks = |names: &[String]| own.iter().any(|name| !names.contains(name));
+        let lacks = |names: &[String]| {
+            let mut missing = own.iter().filter(|name| !names.contains(name));
+            missing.any(|name| self.is_packaged(name))
+        };
         if let Some(names) = &current
             && (effort == Effort::Look || !lacks(names))
         {

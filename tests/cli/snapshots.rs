@@ -72,15 +72,14 @@ fn the_second_run_makes_one_and_the_next_ones_begin_there() {
         );
     }
 
-    // A program that imports more makes it grow, and the smaller one goes.
+    // What other programs import of the library is no reason to make another one.
     let old = snapshots(&pyw);
     let run = ["-c", "import colorsys; print(colorsys.rgb_to_hsv(0, 0, 0))"];
-    let pyw = pyw.args(run).stdout("(0.0, 0.0, 0)\n").stderr("").run();
+    let mut pyw = pyw;
+    for _ in 0..2 {
+        pyw = pyw.args(run).stdout("(0.0, 0.0, 0)\n").stderr("").run();
+    }
     assert_eq!(snapshots(&pyw), old);
-    let pyw = pyw.args(run).stdout("(0.0, 0.0, 0)\n").any_stderr().run();
-    let new = snapshots(&pyw);
-    assert_eq!(new.len(), 1);
-    assert_ne!(new, old);
 }
 
 #[test]
