@@ -30,7 +30,7 @@ use pyw::config::Partial;
 use pyw::interpreter::Interpreter;
 use pyw::interpreter::choose::Wanted;
 use pyw::interpreter::convert::Guest;
-use pyw::package::environment::{self, Contents, Environment};
+use pyw::package::environment::{self, Bytecode, Contents, Environment};
 use pyw::package::resolution::{Asked, ResolveRequest};
 use pyw::package::wheel::WheelRef;
 use pyw::package::{Index, Requirement, resolve};
@@ -472,7 +472,14 @@ fn install_in_child(set: &str) -> Result<()> {
         wheels: &wheels,
         roots: &roots,
     };
-    let made = environment::provide(contents, &interpreter, &store, &fetcher, &Nobody);
+    let made = environment::provide(
+        contents,
+        &interpreter,
+        &store,
+        &fetcher,
+        &Nobody,
+        Bytecode::SecondRun,
+    );
     let (environment, _) = made.map_err(|error| error.to_string())?;
     if environment.info.packages.len() != wheels.len() || environment.is_compiled() {
         return Err("the environment is not what was asked for".to_owned());

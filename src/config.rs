@@ -9,13 +9,13 @@
 //! * The **project's file** is `pyw.toml`, or else a `pyproject.toml` with a `[tool.pyw]`, in the
 //!   nearest directory from the working directory upwards that has one. The search ends before the
 //!   home directory and the root, which are no projects. It comes with code that nobody has read,
-//!   so it may choose (`runtime`, `runtimes`, `python`) and narrow (`memory`, `stack`, `timeout`, `cpu-time`,
-//!   `output-size`, `open-files`, `isolation`,
+//!   so it may choose (`runtime`, `runtimes`, `python`, `snapshots`) and narrow (`memory`, `stack`, `timeout`, `cpu-time`,
+//!   `output-size`, `tmp-size`, `open-files`, `isolation`,
 //!   `network = "none"`, `offline = true`), set variables, and ask ([`asks`]) for what only the user
 //!   can grant. Narrowing never loosens: the smaller of the user file's limit and the project's counts.
 //! * The **script's header** may say in its `[tool.pyw]` what a project's file may.
 //! * The **environment**: `PYW_RUNTIME`, `PYW_RUNTIMES` (separated by commas), `PYW_PYTHON`,
-//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`,
+//!   `PYW_STORE`, `PYW_OFFLINE`, `PYW_SNAPSHOTS`, `PYW_NETWORK`, `PYW_MEMORY`, `PYW_STACK`, `PYW_TIMEOUT`,
 //!   `PYW_CPU_TIME`, `PYW_OUTPUT_SIZE`, `PYW_OPEN_FILES`, `PYW_ISOLATION`. An empty one is as if unset, unknown ones are left alone.
 //! * The **command line** is handed in as a [`Partial`].
 //!
@@ -234,6 +234,8 @@ pub struct Partial {
     pub store: Option<Utf8PathBuf>,
     /// `--offline`.
     pub offline: Option<bool>,
+    /// `--no-snapshot`.
+    pub snapshots: Option<bool>,
     /// `--network`.
     pub network: Option<Network>,
     /// `--memory` in bytes, by [`parse_size`].
@@ -246,6 +248,8 @@ pub struct Partial {
     pub cpu_time: Option<Duration>,
     /// `--output-size`, by [`parse_size`].
     pub output_size: Option<u64>,
+    /// `--tmp-size`, by [`parse_size`].
+    pub tmp_size: Option<u64>,
     /// `--open-files`, by [`parse_count`].
     pub open_files: Option<u64>,
     /// `--require-isolation`.
@@ -322,6 +326,8 @@ pub struct Config {
     pub store: Setting<Option<Utf8PathBuf>>,
     /// Whether downloads are forbidden.
     pub offline: Setting<bool>,
+    /// Whether runs begin from snapshots.
+    pub snapshots: Setting<bool>,
     /// Whether the program may reach the network.
     pub network: Setting<Network>,
     /// Linear memory in bytes.
@@ -334,6 +340,8 @@ pub struct Config {
     pub cpu_time: Setting<Option<Duration>>,
     /// Output in bytes.
     pub output_size: Setting<Option<u64>>,
+    /// The private `/tmp`, in bytes.
+    pub tmp_size: Setting<Option<u64>>,
     /// Open files.
     pub open_files: Setting<Option<u64>>,
     /// The least isolation to run with; `None` means what the system allows.
@@ -493,12 +501,14 @@ struct Layer {
     python: Option<Setting<String>>,
     store: Option<Setting<Utf8PathBuf>>,
     offline: Option<Setting<bool>>,
+    snapshots: Option<Setting<bool>>,
     network: Option<Setting<Network>>,
     memory: Option<Setting<u64>>,
     stack: Option<Setting<u64>>,
     timeout: Option<Setting<Duration>>,
     cpu_time: Option<Setting<Duration>>,
     output_size: Option<Setting<u64>>,
+    tmp_size: Option<Setting<u64>>,
     open_files: Option<Setting<u64>>,
     isolation: Option<Setting<IsolationLevel>>,
     cwd: Option<Setting<String>>,
@@ -539,12 +549,14 @@ impl Layer {
                 Ok(absolute(inputs.cwd, text.into()))
             })?,
             offline: read(inputs, "PYW_OFFLINE", parse_switch)?,
+            snapshots: read(inputs, "PYW_SNAPSHOTS", parse_switch)?,
             network: read(inputs, "PYW_NETWORK", parse_network)?,
             memory: read(inputs, "PYW_MEMORY", parse_size)?,
             stack: read(inputs, "PYW_STACK", parse_size)?,
             timeout: read(inputs, "PYW_TIMEOUT", parse_duration)?,
             cpu_time: read(inputs, "PYW_CPU_TIME", parse_duration)?,
             output_size: read(inputs, "PYW_OUTPUT_SIZE", parse_size)?,
+            tmp_size: read(inputs, "PYW_TMP_SIZE", parse_size)?,
             open_files: read(inputs, "PYW_OPEN_FILES", parse_count)?,
             isolation: read(inputs, "PYW_ISOLATION", str::parse)?,
             ..Layer::default()
@@ -588,12 +600,14 @@ impl Layer {
             python: from("--python", python),
             store: from("--store", store),
             offline: from("--offline", cli.offline),
+            snapshots: from("--no-snapshot", cli.snapshots),
             network: from("--network", cli.network),
             memory: from("--memory", cli.memory),
             stack: from("--stack", cli.stack),
             timeout: from("--timeout", cli.timeout),
             cpu_time: from("--cpu-time", cli.cpu_time),
             output_size: from("--output-size", cli.output_size),
+            tmp_size: from("--tmp-size", cli.tmp_size),
             open_files: from("--open-files", cli.open_files),
             isolation: from("--require-isolation", cli.isolation),
             cwd: from("--cwd", cwd),
@@ -623,12 +637,14 @@ impl Layer {
             python: self.python.or(lower.python),
             store: self.store.or(lower.store),
             offline: self.offline.or(lower.offline),
+            snapshots: self.snapshots.or(lower.snapshots),
             network: self.network.or(lower.network),
             memory: self.memory.or(lower.memory),
             stack: self.stack.or(lower.stack),
             timeout: self.timeout.or(lower.timeout),
             cpu_time: self.cpu_time.or(lower.cpu_time),
             output_size: self.output_size.or(lower.output_size),
+            tmp_size: self.tmp_size.or(lower.tmp_size),
             open_files: self.open_files.or(lower.open_files),
             isolation: self.isolation.or(lower.isolation),
             cwd: self.cwd.or(lower.cwd),
@@ -657,6 +673,7 @@ impl Layer {
         keep_tighter(&mut self.output_size, user.output_size.as_ref(), |a, b| {
             a < b
         });
+        keep_tighter(&mut self.tmp_size, user.tmp_size.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.open_files, user.open_files.as_ref(), |a, b| a < b);
         keep_tighter(&mut self.isolation, user.isolation.as_ref(), |a, b| a > b);
         keep_tighter(&mut self.network, user.network.as_ref(), |_, theirs| {
@@ -688,12 +705,14 @@ impl Layer {
             python: or_none(self.python),
             store: or_none(self.store),
             offline: or_default(self.offline),
+            snapshots: self.snapshots.unwrap_or_else(|| Setting::default_of(true)),
             network: or_default(self.network),
             memory: or_none(self.memory),
             stack: or_none(self.stack),
             timeout: or_none(self.timeout),
             cpu_time: or_none(self.cpu_time),
             output_size: or_none(self.output_size),
+            tmp_size: or_none(self.tmp_size),
             open_files: or_none(self.open_files),
             isolation: or_none(self.isolation),
             cwd: or_none(self.cwd),

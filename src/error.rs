@@ -38,6 +38,8 @@ pub enum Code {
     CpuTime = 120,
     /// The program wrote more than it may.
     OutputSize = 121,
+    /// The program ended by a MemoryError, and its memory was limited.
+    Memory = 122,
     /// The program used up the time it was given.
     TimedOut = 124,
 }
@@ -89,6 +91,7 @@ impl Code {
             Code::OutputSize,
             "the program wrote more than it may (--output-size)",
         ),
+        (Code::Memory, "the program ran out of memory (--memory)"),
         (Code::TimedOut, "the program used up its time (--timeout)"),
     ];
 }

@@ -5,6 +5,7 @@
 //! plan ([`Plan::scratch`]) and is made by [`crate::launch`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -19,7 +20,7 @@ use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
 use crate::sandbox::limits::{FEWEST_OPEN_FILES, format_duration, format_size};
-use crate::sandbox::{Access, IsolationLevel, Mount, Network, Purpose, Sandbox, Scratch};
+use crate::sandbox::{Access, IsolationLevel, Mount, Network, Purpose, Sandbox, Scratch, Start};
 
 /// Tells the bootstrap in the guest what it needs; it removes the variable before any program
 /// could see it.
@@ -27,6 +28,15 @@ pub const START_VARIABLE: &str = "PYW_START";
 
 /// The file, in the scratch folder, that a host script reads.
 const TOLD_FILE: &str = "sandbox.json";
+
+/// What a runtime may need in memory besides the guest's, in bytes.
+const RUNTIME_MEMORY: u64 = 256 << 20;
+
+/// The file, in the channel, that tells of a MemoryError.
+const MEMORY_FILE: &str = "memory";
+
+/// Room for an exit code, in bytes, where what may be written has a size.
+const CHANNEL_SIZE: u64 = 65536;
 
 /// What a host script is told; `runtimes/README.md` describes it.
 #[derive(Serialize)]
@@ -55,6 +65,8 @@ pub struct Fence {
     pub paths: Abilities,
     /// Keeping the runtime's process from system calls: the network, other processes.
     pub calls: Abilities,
+    /// Folders with a size, by mounts of pyw's own. They have no part in the isolation.
+    pub mounts: Abilities,
     /// Host folders that the process needs besides its grants, such as system libraries.
     pub system: Vec<Utf8PathBuf>,
 }
@@ -136,6 +148,9 @@ pub struct Confinement {
 pub struct Watch {
     /// The file that holds an exit code which the runtime couldn't carry.
     pub exit_code: Option<Utf8PathBuf>,
+    /// The file that is there when the program ended by a MemoryError, and how many bytes it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<(Utf8PathBuf, u64)>,
     #[serde(serialize_with = "seconds")]
     pub timeout: Option<Duration>,
     #[serde(serialize_with = "seconds")]
@@ -146,6 +161,33 @@ pub struct Watch {
 
 fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
     value.map(|d| d.as_secs_f64()).serialize(s)
+}
+
+/// What a run begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beginning {
+    /// CPython's own start-up.
+    Plain {
+        /// Why not a snapshot.
+        reason: String,
+    },
+    /// An interpreter that was captured after its start-up.
+    Snapshot {
+        /// How many modules were imported in advance.
+        modules: usize,
+    },
+}
+
+impl fmt::Display for Beginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain { reason } => write!(f, "without a snapshot: {reason}"),
+            Self::Snapshot { modules: 0 } => f.write_str("from a snapshot"),
+            Self::Snapshot { modules: 1 } => f.write_str("from a snapshot with 1 module"),
+            Self::Snapshot { modules } => write!(f, "from a snapshot with {modules} modules"),
+        }
+    }
 }
 
 /// Exactly what will be executed.
@@ -164,6 +206,9 @@ pub struct Plan {
     /// The limit on the stack of the runtime's process, in bytes, where it needs more than usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process_stack: Option<u64>,
+    /// The limit on the memory that it does not share, in bytes, where the runtime has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<u64>,
     /// The limit on its descriptors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
@@ -190,7 +235,7 @@ pub struct Context<'a> {
     /// pyw's own folders, which no program may write.
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
-    pub known: &'a [Descriptor],
+    pub known: &'a dyn Fn() -> Vec<Descriptor>,
     /// The least isolation to run with. With [`IsolationLevel::None`] what is withheld need not be
     /// held, so that a read-only mount may be one in name only.
     pub required: IsolationLevel,
@@ -211,6 +256,56 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
         unheld: false,
     }
     .run()
+}
+
+/// The plan to compile a module for a runtime, into a file of a folder that nothing else is in.
+/// `None` where the runtime doesn't compile.
+///
+/// The module is no program of the user's, but may come from anybody, so its compiler reaches
+/// nothing else where that can be held.
+#[must_use]
+pub fn compiling(
+    runtime: &Runtime,
+    fence: &Fence,
+    module: &Module,
+    output: &Utf8Path,
+) -> Option<Plan> {
+    let descriptor = &runtime.descriptor;
+    let compile = descriptor.compile.as_ref()?;
+    let cache = [("cache", runtime.cache.as_str())];
+    let confinement = Confinement {
+        execute: [fence.system.as_slice(), &runtime.needs].concat(),
+        read: vec![module.path.clone()],
+        write: output
+            .parent()
+            .map(Utf8Path::to_owned)
+            .into_iter()
+            .collect(),
+        calls: matches!(fence.calls, Abilities::Available(_)),
+        ..Confinement::default()
+    };
+    let files = [
+        ("module", module.path.as_str()),
+        ("output", output.as_str()),
+    ];
+    let env = descriptor.command.env.iter();
+    Some(Plan {
+        runtime: descriptor.name.clone(),
+        version: runtime.version.as_ref().map(ToString::to_string),
+        isolation: reached(descriptor, fence),
+        program: runtime.executable.clone(),
+        args: fill_all(&compile.args, &files),
+        env: env
+            .map(|(name, value)| (name.clone(), value.fill(&cache)))
+            .collect(),
+        process_stack: None,
+        data: None,
+        open_files: None,
+        fence: fence.missing().is_none().then_some(confinement),
+        scratch: None,
+        watch: Watch::default(),
+        grants: Vec::new(),
+    })
 }
 
 struct Planner<'a> {
@@ -239,6 +334,9 @@ impl Planner<'_> {
         }
 
         let mut args = fill_all(&descriptor.command.first, &cache);
+        if let (Some(compile), Some(_)) = (&descriptor.compile, &self.context.module.compiled) {
+            args.extend(fill_all(&compile.run, &[]));
+        }
         let mut mounts: Vec<Mount> = self.sandbox.mounts.clone();
         mounts.extend(channel.clone());
         // A spelling that this runtime cannot have is done without.
@@ -261,7 +359,9 @@ impl Planner<'_> {
         args.extend(self.env());
         args.extend(self.limits());
         self.own_limits();
+        self.tmp_size();
         args.extend(self.network());
+        self.endpoints();
         self.processes();
         self.check_imports();
         self.javascript();
@@ -269,7 +369,7 @@ impl Planner<'_> {
             None => {
                 args.extend(fill_all(
                     &descriptor.command.module,
-                    &[("module", self.context.module.path.as_str())],
+                    &[("module", self.context.module.file().as_str())],
                 ));
                 args.extend(descriptor.command.separator.iter().cloned());
                 args.extend(guest_args);
@@ -318,10 +418,16 @@ impl Planner<'_> {
         if !self.refusals.is_empty() {
             return Err(self.refusals);
         }
+        let carried = self.has(Adaptation::ExitCode);
         let watch = Watch {
             exit_code: channel
                 .as_ref()
+                .filter(|_| carried)
                 .map(|mount| mount.host.join(EXIT_CODE_FILE)),
+            memory: channel
+                .as_ref()
+                .zip(self.sandbox.limits.memory)
+                .map(|(mount, limit)| (mount.host.join(MEMORY_FILE), limit)),
             timeout: self.sandbox.limits.timeout,
             cpu_time: self.sandbox.limits.cpu_time,
             output_size: self.sandbox.limits.output_size,
@@ -344,6 +450,7 @@ impl Planner<'_> {
                 .map(|(name, value)| (name.clone(), value.fill(&cache)))
                 .collect(),
             process_stack: descriptor.limits.process_stack,
+            data: self.data(),
             open_files: self.sandbox.limits.open_files,
             fence,
             scratch,
@@ -455,7 +562,7 @@ impl Planner<'_> {
     /// What the host script reads.
     fn told(&self, mounts: &[Mount], args: &[String]) -> String {
         let mut env = self.sandbox.env.clone();
-        if let Some(start) = &self.sandbox.start {
+        if let Some(start) = self.start() {
             env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
         }
         let told = Told {
@@ -476,6 +583,14 @@ impl Planner<'_> {
         };
         // Plain text and numbers: nothing in it can fail to be written.
         serde_json::to_string(&told).unwrap_or_default()
+    }
+
+    /// What the bootstrap is told, with what only the plan knows.
+    fn start(&self) -> Option<Start> {
+        let told = self.channel().is_some() && self.sandbox.limits.memory.is_some();
+        let memory = told.then(|| format!("{EXIT_CODE_MOUNT}/{MEMORY_FILE}"));
+        let start = self.sandbox.start.clone()?;
+        Some(Start { memory, ..start })
     }
 
     fn has(&self, adaptation: Adaptation) -> bool {
@@ -511,9 +626,8 @@ impl Planner<'_> {
     /// `--runtime NAME` for each other runtime for the same interpreters that passes the test.
     fn others(&self, can: impl Fn(&Descriptor) -> bool) -> Vec<String> {
         let own = &self.context.runtime.descriptor;
-        let names: Vec<&str> = self
-            .context
-            .known
+        let known = (self.context.known)();
+        let names: Vec<&str> = known
             .iter()
             .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
             .map(|d| d.name.as_str())
@@ -529,7 +643,8 @@ impl Planner<'_> {
 
     fn channel(&self) -> Option<Mount> {
         let scratch = self.sandbox.scratch.as_ref()?;
-        self.has(Adaptation::ExitCode).then(|| Mount {
+        let wanted = self.has(Adaptation::ExitCode) || self.sandbox.limits.memory.is_some();
+        wanted.then(|| Mount {
             host: scratch.root.join("rc"),
             guest: EXIT_CODE_MOUNT.to_owned(),
             access: Access::Write,
@@ -600,7 +715,7 @@ impl Planner<'_> {
             Purpose::Packages => format!("{verb} the packages ({})", mount.guest),
             Purpose::Root => format!("{verb} / (only the folders that lead to the mounts)"),
             Purpose::Private => format!("{verb} a private {}, removed afterwards", mount.guest),
-            Purpose::Channel => "pyw's own channel for the exit code".to_owned(),
+            Purpose::Channel => "pyw's own channel for how it ends".to_owned(),
         };
         for bad in &descriptor.mount.guest_excludes {
             if mount.guest.contains(bad.as_str()) {
@@ -747,7 +862,7 @@ impl Planner<'_> {
                 &[("name", MOUNTS_VAR), ("value", &value)],
             ));
         }
-        if let Some(start) = &self.sandbox.start {
+        if let Some(start) = self.start() {
             let start = start.encode(&late);
             args.extend(fill_all(
                 &templates,
@@ -791,7 +906,13 @@ impl Planner<'_> {
                         &descriptor.env.set,
                         &[("name", MEMORY_VAR), ("value", &pages)],
                     ));
-                    self.row(shown, "module");
+                    self.row(
+                        shown,
+                        match self.data() {
+                            Some(_) => "module, fence (rlimit)",
+                            None => "module",
+                        },
+                    );
                 }
                 None => {
                     let mut choices = self.others(Descriptor::limits_memory);
@@ -828,6 +949,15 @@ impl Planner<'_> {
             );
         }
         args
+    }
+
+    /// Where the module holds the limit on memory, it cannot know what the runtime itself keeps in
+    /// memory for it, such as files.
+    fn data(&self) -> Option<u64> {
+        let limits = &self.context.runtime.descriptor.limits;
+        let module = limits.memory.is_none() && self.has(Adaptation::MemoryLimit);
+        let bytes = self.sandbox.limits.memory.filter(|_| module)?;
+        cfg!(target_os = "linux").then(|| bytes.saturating_add(RUNTIME_MEMORY))
     }
 
     /// Limits that pyw holds itself, on each runtime alike.
@@ -870,6 +1000,32 @@ impl Planner<'_> {
         }
     }
 
+    /// The size of what is made for one run and can be written. A `/tmp` of the host's is not made.
+    fn tmp_size(&mut self) {
+        let Some(bytes) = self.sandbox.limits.tmp_size else {
+            return;
+        };
+        let shown = format!("at most {} in the private /tmp", format_size(bytes));
+        let without = "run without --tmp-size".to_owned();
+        let granted = self.sandbox.mounts.iter().find(|mount| {
+            mount.guest == "/tmp"
+                && mount.access == Access::Write
+                && mount.purpose == Purpose::Grant
+        });
+        if let Some(mount) = granted {
+            let reason = format!("/tmp is {} here, which has no size of its own", mount.host);
+            let choices = vec!["mount that elsewhere than at /tmp".into(), without];
+            self.refuse(&shown, reason, choices);
+            return;
+        }
+        match &self.context.fence.mounts {
+            Abilities::Available(layer) => self.row(shown, layer.clone()),
+            Abilities::Missing(why) => {
+                self.refuse(&shown, why.clone(), vec![without]);
+            }
+        }
+    }
+
     fn network(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
         let name = descriptor.name.clone();
@@ -891,20 +1047,31 @@ impl Planner<'_> {
             (Network::Host, None) => {
                 let mut choices = self.others(|d| d.network.host.is_some());
                 choices.push("run without it: --network none".into());
-                self.refuse(
-                    "the host's network",
-                    match descriptor.platform {
-                        Platform::Wasi => {
-                            format!("{name} has no way to give it to a WASI preview 1 program")
-                        }
-                        Platform::Emscripten => {
-                            format!("{name} has no way to give it to a program for Emscripten")
-                        }
-                    },
-                    choices,
-                );
+                let reason = no_network(descriptor);
+                self.refuse("the host's network", reason, choices);
                 Vec::new()
             }
+        }
+    }
+
+    /// Single hosts. Runtimes give the whole network or none, and Landlock knows ports but no hosts,
+    /// so nobody holds that there is nothing else.
+    fn endpoints(&mut self) {
+        let descriptor = &self.context.runtime.descriptor;
+        for endpoint in &self.sandbox.endpoints {
+            let without = "run without it: --network none".to_owned();
+            let (reason, choices) = match &descriptor.network.host {
+                None => (no_network(descriptor), vec![without]),
+                Some(_) => (
+                    format!(
+                        "{} gives the whole network or none, and the fence cannot tell one host \
+                         from another",
+                        descriptor.name
+                    ),
+                    vec!["grant the whole network: --network host".into(), without],
+                ),
+            };
+            self.refuse(&format!("the network at {endpoint}"), reason, choices);
         }
     }
 
@@ -926,7 +1093,7 @@ impl Planner<'_> {
             metadata: self.sandbox.javascript,
         };
         out.execute.extend(runtime.needs.iter().cloned());
-        out.read.push(self.context.module.path.clone());
+        out.read.push(self.context.module.file().to_owned());
         if let Some(script) = &runtime.host_script {
             out.read.push(script.clone());
             // What loads the module lies beside it.
@@ -953,13 +1120,26 @@ impl Planner<'_> {
         told: Option<(Utf8PathBuf, String)>,
     ) -> Option<Scratch> {
         let mut scratch = self.sandbox.scratch.clone()?;
-        scratch
-            .folders
-            .extend(channel.map(|mount| mount.host.clone()));
+        if let Some(channel) = channel.map(|mount| mount.host.clone()) {
+            // Apart, so that a full /tmp leaves room for the code.
+            if !scratch.sizes.is_empty() {
+                scratch.sizes.push((channel.clone(), CHANNEL_SIZE));
+            }
+            scratch.folders.push(channel);
+        }
         scratch.links.clone_from(&self.links);
         scratch.texts.extend(told);
         (!scratch.is_empty()).then_some(scratch)
     }
+}
+
+/// Why a runtime cannot grant the network.
+fn no_network(runtime: &Descriptor) -> String {
+    let program = match runtime.platform {
+        Platform::Wasi => "a WASI preview 1 program",
+        Platform::Emscripten => "a program for Emscripten",
+    };
+    format!("{} has no way to give it to {program}", runtime.name)
 }
 
 fn size(templates: &[Template], bytes: u64) -> Vec<String> {

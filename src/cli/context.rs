@@ -8,11 +8,13 @@ use std::sync::{Arc, OnceLock};
 use camino::{Utf8Path, Utf8PathBuf};
 use pep440_rs::Version;
 
+use super::compile;
 use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice, ScriptHeader};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
 use crate::interpreter::convert::Guest;
 use crate::interpreter::imports::{self, Import};
+use crate::interpreter::snapshot::{Again, Capture};
 use crate::interpreter::{self, Interpreter, InterpreterError, Module, Platform};
 use crate::launch;
 use crate::package::brief::PythonWanted;
@@ -25,12 +27,10 @@ use crate::runtime::advisories::{self, Machine};
 use crate::runtime::catalog::{Catalog, default_for};
 use crate::runtime::descriptor::Isolation;
 use crate::runtime::{Descriptor, Found, Runtime, RuntimeError, install, locate};
-use crate::sandbox::{
-    IsolationLevel, Limits, Mount, Network, Purpose, Sandbox, Scratch, Terminals,
-};
+use crate::sandbox::{IsolationLevel, Mount, Purpose, Sandbox, Scratch};
 use crate::store::fetch::Fetcher;
 use crate::store::usage::Use;
-use crate::store::{Kind, Store};
+use crate::store::{Kind, Sha256, Store};
 use crate::ui::progress::{self, Verbosity};
 
 /// Configuration, store and catalogs.
@@ -233,14 +233,7 @@ impl Context {
     /// # Errors
     /// It is unknown.
     pub fn descriptor(&self, name: &str) -> Result<Descriptor, RuntimeError> {
-        let entry = self.catalog.get(name)?;
-        entry
-            .text
-            .for_version(None)
-            .map_err(|message| RuntimeError::Descriptor {
-                path: entry.file.clone().unwrap_or_else(|| entry.name.clone()),
-                message,
-            })
+        self.catalog.get(name)?.describe(None)
     }
 
     /// All descriptors, in the order in which `auto` tries them.
@@ -508,7 +501,8 @@ impl Context {
         module: &Module,
         required: IsolationLevel,
     ) -> Result<Plan, Error> {
-        let known = self.descriptors()?;
+        // Only a refusal names other runtimes.
+        let known = || self.descriptors().unwrap_or_default();
         plan::plan(
             sandbox,
             &plan::Context {
@@ -577,14 +571,14 @@ impl Importer<'_> {
     }
 }
 
-impl Guest for Importer<'_> {
-    fn run(
+impl Importer<'_> {
+    fn plan(
         &self,
         module: &Utf8Path,
         mounts: Vec<Mount>,
         args: Vec<String>,
-        progress: &(dyn Fn() + Sync),
-    ) -> Result<(), String> {
+        again: Again,
+    ) -> Result<Plan, String> {
         let platform = Platform::of_module(module);
         let imports = match platform {
             Platform::Wasi => {
@@ -609,11 +603,35 @@ impl Guest for Importer<'_> {
                 }
             ));
         }
-        let module = Module {
-            path: module.to_owned(),
+        let none = BTreeSet::new();
+        let adaptations = match again {
+            Again::Yes => &runtime.descriptor.quirks.adaptations,
+            Again::No => &none,
+        };
+        let sha256 = Sha256::of_file(module).map_err(|error| error.to_string())?;
+        let made = interpreter::adapted(
+            module,
+            &sha256.to_string(),
+            adaptations,
+            &self.context.store,
+        );
+        // The module that programs will be run with, so that it is compiled once for both.
+        let (path, identity) = made.map_err(|error| error.to_string())?;
+        let mut module = Module {
+            path,
+            identity,
+            compiled: None,
             memory: 0,
             imports,
         };
+        let store = &self.context.store;
+        let _held = store
+            .hold_all([module.path.as_path()])
+            .map_err(|error| error.to_string())?;
+        if again == Again::Yes {
+            module.compiled = compile::before_run(self.context, runtime, &module, "CPython")
+                .map_err(|error| error.to_string())?;
+        }
         let root = launch::scratch::choose();
         let skeleton = root.join("root");
         let tmp = root.join("tmp");
@@ -645,23 +663,39 @@ impl Guest for Importer<'_> {
                 .push(skeleton.join(mount.guest.trim_start_matches('/')));
         }
         let sandbox = Sandbox {
-            args,
-            plain_script: None,
-            env: std::collections::BTreeMap::new(),
-            start: None,
             mounts: all,
-            network: Network::None,
-            limits: Limits::default(),
-            terminals: Terminals::default(),
-            javascript: false,
             scratch: Some(scratch),
+            ..Sandbox::bare(args)
         };
         // What is imported here was pinned or named by the user, and nothing of it is the
         // program's yet, so a runtime without read-only mounts will do.
-        let plan = self
-            .context
+        self.context
             .plan(&sandbox, runtime, &module, IsolationLevel::None)
-            .map_err(|error| error.to_string())?;
-        launch::capture(&plan, progress)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Guest for Importer<'_> {
+    fn run(
+        &self,
+        module: &Utf8Path,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<(), String> {
+        launch::capture(&self.plan(module, mounts, args, Again::Yes)?, progress)
+    }
+}
+
+impl Capture for Importer<'_> {
+    fn capture(
+        &self,
+        module: &Utf8Path,
+        again: Again,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        output: &Utf8Path,
+    ) -> Result<(), String> {
+        launch::capture_into(&self.plan(module, mounts, args, again)?, output)
     }
 }

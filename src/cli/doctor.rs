@@ -38,6 +38,8 @@ struct Layer {
     by: Option<String>,
     /// Why nothing does.
     missing: Option<String>,
+    #[serde(skip)]
+    what_to_do: &'static str,
 }
 
 #[derive(Serialize)]
@@ -77,10 +79,11 @@ struct Advice {
 /// # Errors
 /// The configuration or a descriptor is wrong.
 pub fn execute(format: Format, common: &Common) -> Result<ExitCode, Error> {
-    let context = Context::load(Partial {
+    let mut context = Context::load(Partial {
         offline: common.offline.then_some(true),
         ..Partial::default()
     })?;
+    context.fence.mounts = crate::launch::fence::own_mounts();
     let report = report(&context)?;
     match format {
         Format::Json => super::print_json(&report)?,
@@ -101,7 +104,7 @@ fn report(context: &Context) -> Result<Report, Error> {
                     "nothing outside the runtime holds {}: {missing}",
                     layer.holds
                 ),
-                what_to_do: "use Linux 6.2 or newer with Landlock and seccomp switched on".into(),
+                what_to_do: layer.what_to_do.into(),
             });
         }
     }
@@ -195,22 +198,26 @@ fn system(machine: &Machine) -> String {
 }
 
 fn layers(fence: &Fence) -> Vec<Layer> {
-    let layer = |holds, abilities: &Abilities| match abilities {
-        Abilities::Available(by) => Layer {
-            holds,
-            by: Some(by.clone()),
-            missing: None,
-        },
-        Abilities::Missing(why) => Layer {
-            holds,
-            by: None,
-            missing: Some(why.clone()),
-        },
-    };
-    vec![
-        layer("files", &fence.paths),
-        layer("system calls", &fence.calls),
+    let whole = "use Linux 6.2 or newer with Landlock and seccomp switched on";
+    let sized = "where --tmp-size is wanted: Linux, with user namespaces allowed";
+    [
+        ("files", &fence.paths, whole),
+        ("system calls", &fence.calls, whole),
+        ("the size of /tmp", &fence.mounts, sized),
     ]
+    .map(|(holds, abilities, what_to_do)| {
+        let (by, missing) = match abilities {
+            Abilities::Available(by) => (Some(by.clone()), None),
+            Abilities::Missing(why) => (None, Some(why.clone())),
+        };
+        Layer {
+            holds,
+            by,
+            missing,
+            what_to_do,
+        }
+    })
+    .into()
 }
 
 fn print(report: &Report) {

@@ -128,16 +128,18 @@ Settings come from, each going before the ones above it:
 
   the user's file     config.toml in pyw's configuration folder, or what PYW_CONFIG names
   the project's file  pyw.toml, or [tool.pyw] in pyproject.toml, in the nearest folder upwards
-  the environment     PYW_RUNTIME, PYW_RUNTIMES, PYW_PYTHON, PYW_STORE, PYW_OFFLINE, PYW_NETWORK,
-                      PYW_MEMORY, PYW_STACK, PYW_TIMEOUT, PYW_CPU_TIME, PYW_OUTPUT_SIZE,
-                      PYW_OPEN_FILES, PYW_ISOLATION, and PYW_RUNTIME_<NAME> for paths
+  the environment     PYW_RUNTIME, PYW_RUNTIMES, PYW_PYTHON, PYW_SNAPSHOTS, PYW_STORE, PYW_OFFLINE,
+                      PYW_NETWORK, PYW_MEMORY, PYW_STACK, PYW_TIMEOUT, PYW_CPU_TIME,
+                      PYW_OUTPUT_SIZE, PYW_TMP_SIZE, PYW_OPEN_FILES, PYW_ISOLATION, and
+                      PYW_RUNTIME_<NAME> for paths
   the command line
 
-Keys: runtime, runtimes, python, store, offline, network, memory, stack, timeout, cpu-time,
-output-size, open-files, isolation, cwd, mounts, env, and the table [paths] with the path of a
-runtime by its name. A project, and a script in the [tool.pyw] of its header, may choose a runtime
-and an interpreter, set limits and variables, and ask for mounts, for your variables and for the
-network; you alone can grant that, by the command line, your own file or `pyw trust`.
+Keys: runtime, runtimes, python, snapshots, store, offline, network, memory, stack, timeout,
+cpu-time, output-size, tmp-size, open-files, isolation, cwd, mounts, env, and the table [paths] with
+the path of a runtime by its name. A project, and a script in the [tool.pyw] of its header, may
+choose a runtime and an interpreter, set limits and variables, and ask for mounts, for your
+variables and for the network; you alone can grant that, by the command line, your own file or
+`pyw trust`.
 
 `pyw config show` prints each value and where it comes from.
 ";

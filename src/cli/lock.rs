@@ -200,6 +200,7 @@ pub fn write(path: &Utf8Path, text: &str) -> Result<(), LockError> {
         source,
     };
     let folder = path.parent().filter(|folder| !folder.as_str().is_empty());
+    #[cfg_attr(not(unix), expect(unused_mut))]
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {

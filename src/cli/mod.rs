@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod check;
+mod compile;
 pub mod config;
 pub mod context;
 pub mod doctor;
@@ -15,6 +16,7 @@ pub mod python;
 pub mod run;
 pub mod runtime;
 pub mod split;
+pub mod start;
 pub mod tree;
 pub mod trust;
 
@@ -62,13 +64,7 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
     if is_management(&args) {
         return manage(args);
     }
-    let split = split::split(args)?;
-    let options = match RunOptions::try_parse_from(&split.own) {
-        Ok(options) => options,
-        Err(error) => {
-            return Err(Error::usage(clap_message(&error)));
-        }
-    };
+    let (split, options) = of_run(args)?;
     if options.help || split.help {
         help::print(None)?;
         return Ok(ExitCode::SUCCESS);
@@ -78,6 +74,15 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     run::run(split, options)
+}
+
+/// The command line of a run.
+fn of_run(args: Vec<String>) -> Result<(Split, RunOptions), Error> {
+    let split = split::split(args)?;
+    match RunOptions::try_parse_from(&split.own) {
+        Ok(options) => Ok((split, options)),
+        Err(error) => Err(Error::usage(clap_message(&error))),
+    }
 }
 
 /// Whether the first word is a management command. Options of a run may stand before a program
@@ -135,6 +140,16 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
             list,
             forget,
         } => trust::execute(target.as_deref(), list, forget, &manage.common),
+        Command::Warm { args } => {
+            let (split, mut options) = of_run(args)?;
+            options.offline |= manage.common.offline;
+            options.verbose |= manage.common.verbose;
+            options.quiet |= manage.common.quiet;
+            if options.help || split.help {
+                return help::print(Some(&name)).map(|()| ExitCode::SUCCESS);
+            }
+            run::warm(split, options)
+        }
         Command::Help { topic } => help::print(topic.as_deref()).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -160,6 +160,10 @@ pub struct RunOptions {
     #[arg(long, help_heading = "What runs it")]
     pub offline: bool,
 
+    /// Let Python start from its beginning, not from a snapshot
+    #[arg(long, help_heading = "What runs it")]
+    pub no_snapshot: bool,
+
     /// Run on a version that is known to have security holes (`pyw doctor` lists them)
     #[arg(long, help_heading = "What runs it")]
     pub allow_vulnerable_runtime: bool,
@@ -204,6 +208,16 @@ pub struct RunOptions {
     #[arg(long, value_name = "none|host", help_heading = "What it may touch")]
     pub network: Option<String>,
 
+    /// Let it reach one TCP port of one host and nothing else of the network. Refused so far:
+    /// nothing can hold that
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        conflicts_with = "network",
+        help_heading = "What it may touch"
+    )]
+    pub allow_net: Vec<String>,
+
     /// Give it the JavaScript of a runtime that has one (node), with all that this can reach in
     /// the runtime's process
     #[arg(long, help_heading = "What it may touch")]
@@ -232,6 +246,10 @@ pub struct RunOptions {
     /// Most that it may write to stdout and stderr together, such as 10M; both are pipes then
     #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
     pub output_size: Option<String>,
+
+    /// Most that may lie in its private /tmp, such as 100M
+    #[arg(long, value_name = "SIZE", help_heading = "What it may use up")]
+    pub tmp_size: Option<String>,
 
     /// Most files that its runtime may have open at once, its own among them (64 or more)
     #[arg(long, value_name = "NUMBER", help_heading = "What it may use up")]
@@ -394,6 +412,23 @@ pub enum Command {
         /// Take it back
         #[arg(long, conflicts_with = "list")]
         forget: bool,
+    },
+    /// Make ready what a later start needs: packages, byte code, a compiled interpreter
+    #[command(
+        disable_help_flag = true,
+        after_help = "What stands behind `pyw warm` is a command line as it would stand behind `pyw`: \
+                      options, and a program, which is not run. Without a program only the \
+                      interpreter is made ready. Most of it happens by itself when a program is run; \
+                      what takes minutes, as compiling for WasmEdge, happens only here."
+    )]
+    Warm {
+        /// Options of a run, and the program with its arguments
+        #[arg(
+            value_name = "OPTIONS|PROGRAM",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        args: Vec<String>,
     },
     /// Explain a topic: run, isolation, exit-codes, config
     Help {

@@ -10,7 +10,7 @@ use crate::interpreter::Interpreter;
 use crate::package::blueprint::{self, DrawnFrom};
 use crate::package::brief::Surroundings;
 use crate::package::distribution::Distribution;
-use crate::package::environment::{self, Contents, Environment};
+use crate::package::environment::{self, Bytecode, Contents, Environment};
 use crate::package::project::Project;
 use crate::package::resolution::{Prereleases, parse_upload_before};
 use crate::package::script::{self, ScriptError};
@@ -208,6 +208,7 @@ pub fn provide(
     context: &Context,
     brief: &Brief,
     interpreter: &Interpreter,
+    bytecode: Bytecode,
 ) -> Result<Option<Provided>, Error> {
     if brief.is_empty() {
         return Ok(None);
@@ -240,6 +241,7 @@ pub fn provide(
         &context.store,
         &context.fetcher,
         &context.guest(),
+        bytecode,
     )?;
     Ok(Some(Provided {
         environment,

@@ -6,61 +6,83 @@ use std::process::ExitCode;
 
 use super::context::{Context, current_folder};
 use super::options::{Format, RunOptions};
+use super::packages::{self, Provided};
 use super::split::{Program, Split};
-use super::{packages, trust};
+use super::start::{Candidate, Effort};
+use super::{compile, trust};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
 use crate::launch::{self, LaunchError};
-use crate::package::environment::Environment;
-use crate::plan::Plan;
+use crate::package::environment::{Bytecode, Environment};
+use crate::plan::{Beginning, Plan};
 use crate::request::{self, Request};
 use crate::runtime::Runtime;
 use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
 use crate::sandbox::{
-    EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
+    Endpoint, EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
 };
+use crate::store::usage::Use;
 use crate::store::{Kind, Store, StoreError};
 use crate::ui::{dry_run, progress};
+
+/// What a program is made ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// To be run now, with what is there or soon made.
+    Run,
+    /// Only to be shown.
+    Show,
+    /// To be run later, as quickly as it can be.
+    Warm,
+}
+
+/// A program that is ready to be run.
+struct Ready {
+    context: Context,
+    interpreter: Interpreter,
+    provided: Option<Provided>,
+    runtime: Runtime,
+    plan: Plan,
+    beginning: Beginning,
+    /// What of the host the plan needs.
+    needs: Vec<Utf8PathBuf>,
+    // Nobody prunes the interpreter meanwhile.
+    _held: Option<Use>,
+}
 
 /// Runs a program, and ends with its code.
 ///
 /// # Errors
 /// Whatever keeps the program from being run as it was asked for.
 pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
-    progress::init(split.verbosity(&options));
-    let script = match &split.program {
-        Program::Script(path) => packages::header(&current_folder()?.join(path))?,
-        _ => None,
+    let goal = match options.dry_run {
+        true => Goal::Show,
+        false => Goal::Run,
     };
-    let mut context = Context::load_for(partial(&options)?, script.as_ref())?;
-    trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
-    context.allow_vulnerable = options.allow_vulnerable_runtime;
-    let is_command = options.entry.is_some();
-    let brief = packages::brief_of_run(
-        &split.program,
-        script.as_ref(),
-        is_command,
-        &options.packages,
-        &context,
-    )?;
-    let mut request = request(split, &options, &context)?;
-    let (interpreter, _held) = context.held_interpreter(&brief, options.platform()?)?;
-    let provided = packages::provide(&context, &brief, &interpreter)?;
-    if let Some(provided) = &provided {
-        request.roots.clone_from(&provided.roots);
-    }
-    let environment = provided.as_ref().map(|provided| &provided.environment);
-    let (runtime, plan, needs) = choose(&context, &request, &interpreter, environment, &options)?;
-    interpreter.adapted(&runtime.descriptor.quirks.adaptations, &context.store)?;
-    if options.dry_run {
+    let Ready {
+        context,
+        interpreter,
+        provided,
+        runtime,
+        plan,
+        beginning,
+        needs,
+        _held,
+    } = ready(split, &options, goal)?;
+    if goal == Goal::Show {
+        let environment = provided.as_ref().map(|provided| &provided.environment);
         match options.format {
-            Format::Text => dry_run::print(&plan, &runtime, &interpreter, environment),
-            Format::Json => {
-                super::print_json(&dry_run::json(&plan, &runtime, &interpreter, environment))?
-            }
+            Format::Text => dry_run::print(&plan, &beginning, &runtime, &interpreter, environment),
+            Format::Json => super::print_json(&dry_run::json(
+                &plan,
+                &beginning,
+                &runtime,
+                &interpreter,
+                environment,
+            ))?,
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -74,7 +96,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         plan.isolation,
         plan.isolation.meaning(),
     ));
-    warm(&context, &runtime, &interpreter)?;
+    progress::verbose(&format!("starting {beginning}"));
     // Nothing of the store that the program needs is pruned while it runs.
     let held = context
         .store
@@ -83,65 +105,86 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         program: plan.program.clone(),
         source,
     })?;
-    held.iter().for_each(crate::store::usage::Use::pass_on);
+    held.iter().for_each(Use::pass_on);
     drop(provided);
     let outcome = launch::run(&plan)?;
     drop(held);
     Ok(launch::finish(outcome))
 }
 
-/// Has the runtime compile the module before the program runs, where it never did: that takes
-/// some seconds, which a user wants to see.
-fn warm(context: &Context, runtime: &Runtime, interpreter: &Interpreter) -> Result<(), Error> {
-    if !runtime.descriptor.command.compiles {
-        return Ok(());
-    }
-    let module = interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
-    let mark = runtime.cache.join(compiled_mark(runtime, &module.path));
-    if mark.exists() {
-        return Ok(());
-    }
-    let what = format!(
-        "{} compiles CPython {}, once",
-        runtime.label(),
-        interpreter.info.version
-    );
-    let spinner = progress::Progress::spinner(&what);
-    let sandbox = Sandbox {
-        // Answered before anything is read.
-        args: vec!["-V".to_owned()],
-        plain_script: None,
-        env: BTreeMap::new(),
-        start: None,
-        mounts: Vec::new(),
-        network: Network::None,
-        limits: Limits::default(),
-        terminals: Terminals::default(),
-        javascript: false,
-        scratch: None,
+/// Makes all that a later run of a program needs, and does not run it.
+///
+/// # Errors
+/// As [`run`]; the runtime cannot compile the interpreter.
+pub fn warm(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
+    let Ready {
+        interpreter,
+        runtime,
+        provided,
+        ..
+    } = ready(split, &options, Goal::Warm)?;
+    let compiled = match runtime.descriptor.compile {
+        Some(_) => "compiled",
+        // There is nothing to be done for it.
+        None => "ready",
     };
-    let plan = context.plan(&sandbox, runtime, &module, IsolationLevel::None)?;
-    // A failure will be met again, and told, when the program itself is run.
-    if launch::capture(&plan, &|| {}).is_ok() {
-        let _ = std::fs::write(&mark, b"");
-    }
-    drop(spinner);
-    Ok(())
+    progress::note(&format!(
+        "CPython {} is {compiled} for {}{}",
+        interpreter.info.version,
+        runtime.label(),
+        match provided.map_or(0, |provided| provided.environment.info.packages.len()) {
+            0 => String::new(),
+            1 => ", and 1 package for CPython".to_owned(),
+            many => format!(", and {many} packages for CPython"),
+        }
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Names a module and the build of the runtime, by what can be seen without reading either.
-fn compiled_mark(runtime: &Runtime, module: &Utf8Path) -> String {
-    let seen = |path: &Utf8Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
+fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error> {
+    progress::init(split.verbosity(options));
+    let script = match &split.program {
+        Program::Script(path) => packages::header(&current_folder()?.join(path))?,
+        _ => None,
     };
-    let text = format!(
-        "{module} {:?} {:?}",
-        runtime.version,
-        seen(&runtime.executable)
-    );
-    let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
-    format!(".compiled-{}", &hash[..16])
+    let mut context = Context::load_for(partial(options)?, script.as_ref())?;
+    if context.config.tmp_size.value.is_some() {
+        // Here, where there are no other threads yet.
+        context.fence.mounts = launch::fence::own_mounts();
+    }
+    trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
+    context.allow_vulnerable = options.allow_vulnerable_runtime;
+    let is_command = options.entry.is_some();
+    let brief = packages::brief_of_run(
+        &split.program,
+        script.as_ref(),
+        is_command,
+        &options.packages,
+        &context,
+    )?;
+    let mut request = request(split, options, &context)?;
+    let (interpreter, held) = context.held_interpreter(&brief, options.platform()?)?;
+    let bytecode = match goal {
+        Goal::Warm => Bytecode::Now,
+        Goal::Run | Goal::Show => Bytecode::SecondRun,
+    };
+    let provided = packages::provide(&context, &brief, &interpreter, bytecode)?;
+    if let Some(provided) = &provided {
+        request.roots.clone_from(&provided.roots);
+    }
+    let environment = provided.as_ref().map(|provided| &provided.environment);
+    let (runtime, plan, beginning, needs) =
+        choose(&context, &request, &interpreter, environment, options, goal)?;
+    Ok(Ready {
+        context,
+        interpreter,
+        provided,
+        runtime,
+        plan,
+        beginning,
+        needs,
+        _held: held,
+    })
 }
 
 /// The first runtime that can hold the sandbox, with the plan and all that it needs of the host.
@@ -151,11 +194,12 @@ fn choose(
     interpreter: &Interpreter,
     environment: Option<&Environment>,
     options: &RunOptions,
-) -> Result<(Runtime, Plan, Vec<Utf8PathBuf>), Error> {
+    goal: Goal,
+) -> Result<(Runtime, Plan, Beginning, Vec<Utf8PathBuf>), Error> {
     let platform = options.platform()?;
-    let scratch = match options.dry_run {
-        true => launch::scratch::choose_apart(),
-        false => launch::scratch::choose(),
+    let scratch = match goal {
+        Goal::Show => launch::scratch::choose_apart(),
+        Goal::Run | Goal::Warm => launch::scratch::choose(),
     };
     let mut sandbox = request::grants::sandbox(request, interpreter, environment, &scratch)?;
     if !request.private_tmp {
@@ -163,19 +207,52 @@ fn choose(
     }
     let mut first_error = None;
     for runtime in context.candidates(interpreter.info.system())? {
-        let module =
-            interpreter.adapted_module(&runtime.descriptor.quirks.adaptations, &context.store);
+        let adaptations = &runtime.descriptor.quirks.adaptations;
+        let mut module = interpreter.adapted_module(adaptations, &context.store);
+        module.compiled = compile::known(context, &runtime, &module);
         let required = context.required(&runtime, platform);
         match context.plan(&sandbox, &runtime, &module, required) {
-            Ok(plan) => {
+            Ok(mut plan) => {
+                let candidate = Candidate {
+                    context,
+                    request,
+                    sandbox: &sandbox,
+                    interpreter,
+                    environment,
+                    runtime: &runtime,
+                };
+                let effort = match goal {
+                    Goal::Show => Effort::Look,
+                    Goal::Run => Effort::SecondRun,
+                    Goal::Warm => Effort::Now,
+                };
+                let start = candidate.start(effort)?;
+                if let Beginning::Snapshot { .. } = start.beginning {
+                    module = start.module.clone();
+                    module.compiled = compile::known(context, &runtime, &module);
+                    sandbox = candidate.from_snapshot(&start);
+                    plan = context.plan(&sandbox, &runtime, &module, required)?;
+                }
+                interpreter.adapted(adaptations, &context.store)?;
+                if module.compiled.is_none() {
+                    let what = format!("CPython {}", interpreter.info.version);
+                    module.compiled = match goal {
+                        Goal::Show => None,
+                        Goal::Run => compile::before_run(context, &runtime, &module, &what)?,
+                        Goal::Warm => compile::on_purpose(context, &runtime, &module, &what)?,
+                    };
+                    if module.compiled.is_some() {
+                        plan = context.plan(&sandbox, &runtime, &module, required)?;
+                    }
+                }
                 let mut needs = vec![
                     plan.program.clone(),
-                    module.path,
+                    module.file().to_owned(),
                     interpreter.folder.clone(),
                 ];
                 needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
-                return Ok((runtime, plan, needs));
+                return Ok((runtime, plan, start.beginning, needs));
             }
             Err(error @ Error::Refused { .. }) => {
                 progress::verbose(&format!("passing over {}: {error}", runtime.label()));
@@ -238,6 +315,7 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
     let timeout = options.timeout.as_deref().map(parse_duration).transpose();
     let cpu_time = options.cpu_time.as_deref().map(parse_duration).transpose();
     let output_size = options.output_size.as_deref().map(parse_size).transpose();
+    let tmp_size = options.tmp_size.as_deref().map(parse_size).transpose();
     let open_files = options.open_files.as_deref().map(parse_count).transpose();
     let isolation = options.require_isolation.as_deref();
     let isolation = isolation.map(str::parse::<IsolationLevel>).transpose();
@@ -270,12 +348,14 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         python: options.python.clone(),
         store: None,
         offline: options.offline.then_some(true),
+        snapshots: options.no_snapshot.then_some(false),
         network,
         memory: memory.map_err(wrong("--memory"))?,
         stack: stack.map_err(wrong("--stack"))?,
         timeout: timeout.map_err(wrong("--timeout"))?,
         cpu_time: cpu_time.map_err(wrong("--cpu-time"))?,
         output_size: output_size.map_err(wrong("--output-size"))?,
+        tmp_size: tmp_size.map_err(wrong("--tmp-size"))?,
         open_files: open_files.map_err(wrong("--open-files"))?,
         isolation: isolation.map_err(wrong("--require-isolation"))?,
         cwd: options.cwd.clone(),
@@ -283,6 +363,14 @@ fn partial(options: &RunOptions) -> Result<Partial, Error> {
         env_files,
         env: specs.collect::<Result<_, _>>().map_err(wrong("--env"))?,
     })
+}
+
+fn endpoints(options: &RunOptions) -> Result<Vec<Endpoint>, Error> {
+    let texts = options.allow_net.iter();
+    texts
+        .map(|text| text.parse())
+        .collect::<Result<_, String>>()
+        .map_err(|message| Error::usage(format!("--allow-net: {message}")))
 }
 
 fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Request, Error> {
@@ -314,12 +402,14 @@ fn request(split: Split, options: &RunOptions, context: &Context) -> Result<Requ
         env: variables,
         cwd: config.cwd.value.clone(),
         network: config.network.value,
+        endpoints: endpoints(options)?,
         limits: Limits {
             memory: config.memory.value,
             stack: config.stack.value,
             timeout: config.timeout.value,
             cpu_time: config.cpu_time.value,
             output_size: config.output_size.value,
+            tmp_size: config.tmp_size.value,
             open_files: config.open_files.value,
         },
         terminals: Terminals {

@@ -18,8 +18,8 @@ use crate::sandbox::limits::{parse_duration, parse_size};
 use crate::sandbox::{EnvSpec, MountSpec, Network};
 
 /// Keys that a project file may have.
-const PROJECT_KEYS: &str = "`runtime`, `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, \
-     `cpu-time`, `output-size`, `open-files`, `isolation`";
+const PROJECT_KEYS: &str = "`runtime`, `runtimes`, `python`, `snapshots`, `offline`, `network`, `memory`, `stack`, `timeout`, \
+     `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`";
 /// Keys by which a project's file asks, and the user's grants.
 const ASKED_KEYS: &str = "`mounts`, `env`";
 /// Keys that only the user's file may have.
@@ -37,6 +37,7 @@ struct File {
     python: Option<Text>,
     store: Option<Text>,
     offline: Option<Spanned<bool>>,
+    snapshots: Option<Spanned<bool>>,
     network: Option<Text>,
     memory: Option<Text>,
     stack: Option<Text>,
@@ -45,6 +46,8 @@ struct File {
     cpu_time: Option<Text>,
     #[serde(rename = "output-size")]
     output_size: Option<Text>,
+    #[serde(rename = "tmp-size")]
+    tmp_size: Option<Text>,
     #[serde(rename = "open-files")]
     open_files: Option<Spanned<u64>>,
     isolation: Option<Text>,
@@ -117,12 +120,14 @@ impl Source<'_> {
             python: self.setting(file.python, |t| self.python(t))?,
             store: self.setting(file.store, |t| self.path(&t, "store"))?,
             offline: file.offline.map(|offline| self.place(offline)),
+            snapshots: file.snapshots.map(|snapshots| self.place(snapshots)),
             network: self.setting(file.network, |t| parse_network(&t))?,
             memory: self.setting(file.memory, |t| parse_size(&t))?,
             stack: self.setting(file.stack, |t| parse_size(&t))?,
             timeout: self.setting(file.timeout, |t| parse_duration(&t))?,
             cpu_time: self.setting(file.cpu_time, |t| parse_duration(&t))?,
             output_size: self.setting(file.output_size, |t| parse_size(&t))?,
+            tmp_size: self.setting(file.tmp_size, |t| parse_size(&t))?,
             open_files: file.open_files.map(|count| self.place(count)),
             isolation: self.setting(file.isolation, |t| t.parse())?,
             cwd: self.setting(file.cwd, |t| {

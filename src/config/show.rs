@@ -50,6 +50,9 @@ pub fn show_rows(config: &Config) -> Vec<Row> {
         row("offline", &config.offline, |offline| {
             Some(offline.to_string())
         }),
+        row("snapshots", &config.snapshots, |snapshots| {
+            Some(snapshots.to_string())
+        }),
         row("network", &config.network, |network| {
             let word = match network {
                 Network::None => "none",
@@ -68,6 +71,7 @@ pub fn show_rows(config: &Config) -> Vec<Row> {
         row("output-size", &config.output_size, |limit| {
             limit.map(format_size)
         }),
+        row("tmp-size", &config.tmp_size, |limit| limit.map(format_size)),
         row("open-files", &config.open_files, |limit| {
             limit.map(|n| n.to_string())
         }),

@@ -103,6 +103,7 @@ fn nothing_at_all_is_the_default() {
     assert_eq!(config.runtime.value, RuntimeChoice::Auto);
     assert_eq!(config.network.value, Network::None);
     assert!(!config.offline.value);
+    assert!(config.snapshots.value);
     assert!(config.files.is_empty());
     let bare = Inputs {
         script: None,
@@ -113,7 +114,7 @@ fn nothing_at_all_is_the_default() {
         cli: Partial::default(),
     };
     assert_eq!(Config::load(&bare).unwrap(), config);
-    let json = serde_json::to_value(&show_rows(&config)[6]).unwrap();
+    let json = serde_json::to_value(&show_rows(&config)[7]).unwrap();
     assert_eq!(
         json,
         serde_json::json!({"key": "memory", "value": null, "from": {"kind": "default"}})
@@ -229,8 +230,8 @@ fn later_sources_win_and_lists_add_up() {
 
 #[test]
 fn projects_narrow_and_never_loosen() {
-    let tight = "memory = '1M'\nstack = '1M'\ntimeout = '1s'\ncpu-time = '1s'\noutput-size = '1M'\nopen-files = 64\nisolation = 'strong'\nnetwork = 'none'\noffline = true";
-    let loose = "memory = '2M'\nstack = '2M'\ntimeout = '2s'\ncpu-time = '2s'\noutput-size = '2M'\nopen-files = 128\nisolation = 'runtime'\nnetwork = 'host'\noffline = false";
+    let tight = "memory = '1M'\nstack = '1M'\ntimeout = '1s'\ncpu-time = '1s'\noutput-size = '1M'\ntmp-size = '1M'\nopen-files = 64\nisolation = 'strong'\nnetwork = 'none'\noffline = true";
+    let loose = "memory = '2M'\nstack = '2M'\ntimeout = '2s'\ncpu-time = '2s'\noutput-size = '2M'\ntmp-size = '2M'\nopen-files = 128\nisolation = 'runtime'\nnetwork = 'host'\noffline = false";
     let limits = |config: &Config| {
         (
             config.memory.value,
@@ -238,6 +239,7 @@ fn projects_narrow_and_never_loosen() {
             config.timeout.value,
             config.cpu_time.value,
             config.output_size.value,
+            config.tmp_size.value,
             config.open_files.value,
             config.isolation.value,
             config.network.value,
@@ -249,6 +251,7 @@ fn projects_narrow_and_never_loosen() {
         Some(1 << 20),
         Some(Duration::from_secs(1)),
         Some(Duration::from_secs(1)),
+        Some(1 << 20),
         Some(1 << 20),
         Some(64),
         Some(IsolationLevel::Strong),
@@ -264,7 +267,7 @@ fn projects_narrow_and_never_loosen() {
         assert!(from_project(&config.network.origin));
         assert!(from_project(&config.offline.origin));
     }
-    let wide = "memory = '3M'\nstack = '3M'\ntimeout = '3s'\ncpu-time = '3s'\noutput-size = '3M'\nopen-files = 256\nisolation = 'none'\nnetwork = 'none'\noffline = true";
+    let wide = "memory = '3M'\nstack = '3M'\ntimeout = '3s'\ncpu-time = '3s'\noutput-size = '3M'\ntmp-size = '3M'\nopen-files = 256\nisolation = 'none'\nnetwork = 'none'\noffline = true";
     let config = Machine::new().user(tight).project(wide).ok();
     assert_eq!(limits(&config), expected);
     assert!(!from_project(&config.memory.origin));
@@ -423,8 +426,8 @@ fn mistakes_in_the_users_file() {
     for (text, message) in [
         (
             "# mine\nmemry = '1G'\n",
-            "2:1: unknown key `memry`; the keys are `runtime`, `runtimes`, `python`, `offline`, \
-             `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `open-files`, `isolation`, `mounts`, `env`, `store`, `cwd`, `paths`\n  \
+            "2:1: unknown key `memry`; the keys are `runtime`, `runtimes`, `python`, `snapshots`, `offline`, \
+             `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`, `mounts`, `env`, `store`, `cwd`, `paths`\n  \
              |\n\
              2 | memry = '1G'\n  \
              | ^^^^^",
@@ -581,7 +584,7 @@ fn mistakes_in_a_projects_file() {
     assert_eq!(
         machine.error(),
         "~~/home/project/pyproject.toml:3:1: unknown key `timeouts`; the keys are `runtime`, \
-         `runtimes`, `python`, `offline`, `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `open-files`, `isolation`, `mounts`, \
+         `runtimes`, `python`, `snapshots`, `offline`, `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`, `mounts`, \
          `env`\n  \
          |\n\
          3 | timeouts = 3\n  \

@@ -57,6 +57,19 @@ def start():
         posix._exit(111)
     if audit:
         sys.addaudithook(audit)
+    if "memory" in told:
+        import atexit
+
+        # Called when all that the program registers has been. What nothing caught is still known.
+        def ended(path=told["memory"]):
+            if isinstance(getattr(sys, "last_value", None), MemoryError):
+                try:
+                    posix.close(posix.open(path, posix.O_WRONLY | posix.O_CREAT))
+                except OSError:
+                    pass
+
+        atexit.register(ended)
+        del sys.modules["atexit"]
 
 
 start()

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 
 use super::platform::Platform;
 use super::pybi::PybiError;
+use super::snapshot::SnapshotError;
 use super::wasm::WasmError;
 use crate::error::Code;
 use crate::store::StoreError;
@@ -66,6 +67,9 @@ pub enum InterpreterError {
     Wasm(#[from] WasmError),
 
     #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -87,6 +91,7 @@ impl InterpreterError {
             Self::Io { .. } => Code::Storage,
             Self::Pybi(error) => error.code(),
             Self::Wasm(error) => error.code(),
+            Self::Snapshot(error) => error.code(),
             Self::Store(error) => error.code(),
         }
     }
@@ -127,6 +132,7 @@ impl InterpreterError {
             Self::KnownBad { .. } => "take another version of it".into(),
             Self::Pybi(error) => return error.hint(),
             Self::Wasm(error) => return error.hint(),
+            Self::Snapshot(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
             _ => return None,
         })

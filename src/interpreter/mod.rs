@@ -12,9 +12,11 @@ pub mod layout;
 pub mod pack;
 pub mod platform;
 pub mod pybi;
+pub mod snapshot;
 pub mod wasm;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,8 @@ use wasm::Feature;
 pub const INFO_FILE: &str = "pyw.json";
 /// The module inside an imported interpreter.
 pub const MODULE: &str = "bin/python.wasm";
+/// The file of an adapted module in its entry of the store.
+const ADAPTED: &str = "python.wasm";
 /// The licences inside an imported interpreter.
 pub const LICENSES: &str = "licenses";
 /// What the bootstrap's import changed of the standard library, as it was.
@@ -50,10 +54,13 @@ const FORMAT: u32 = 4;
 /// The end of an interpreter's name in the store: another pyw, which imports otherwise, does not
 /// use it.
 #[must_use]
-pub fn format_tag() -> String {
-    let text = [crate::guest::START, crate::guest::IMPORT].concat();
-    let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
-    format!("{FORMAT}.{}", &hash[..8])
+pub fn format_tag() -> &'static str {
+    static TAG: LazyLock<String> = LazyLock::new(|| {
+        let text = [crate::guest::START, crate::guest::IMPORT].concat();
+        let hash = crate::store::hash::Sha256::of(text.as_bytes()).to_string();
+        format!("{FORMAT}.{}", &hash[..8])
+    });
+    &TAG
 }
 
 /// Modules of the standard library that not every build has: what they are compiled to, and what
@@ -72,7 +79,7 @@ pub const OPTIONAL: [(&str, &str); 9] = [
 /// Whether this pyw can use an interpreter of that name in the store.
 #[must_use]
 pub fn is_current(key: &str) -> bool {
-    key.ends_with(&format_tag())
+    key.ends_with(format_tag())
 }
 
 /// Whether this pyw can use an adapted module of that name in the store.
@@ -147,10 +154,22 @@ impl Info {
 pub struct Module {
     /// The file.
     pub path: Utf8PathBuf,
+    /// What its bytes follow from: two modules of one identity are the same.
+    pub identity: String,
+    /// The same compiled for the runtime that it is to run on.
+    pub compiled: Option<Utf8PathBuf>,
     /// The least linear memory that it starts with, in bytes.
     pub memory: u64,
     /// What it imports beyond WASI preview 1.
     pub imports: BTreeSet<Import>,
+}
+
+impl Module {
+    /// What the runtime is told to run.
+    #[must_use]
+    pub fn file(&self) -> &Utf8Path {
+        self.compiled.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// An interpreter in the store.
@@ -256,21 +275,15 @@ impl Interpreter {
         self.folder.join(MODULE)
     }
 
-    /// Where the module with these adaptations is, or will be once [`Self::adapted`] made it.
-    #[must_use]
-    pub fn adapted_path(&self, adaptations: &BTreeSet<Adaptation>, store: &Store) -> Utf8PathBuf {
-        if adaptations.is_empty() {
-            return self.module();
-        }
-        let key = self.adapted_key(adaptations);
-        store.place(Kind::Module, &key).join("python.wasm")
-    }
-
-    /// The module with these adaptations, as a runtime is given it.
+    /// The module with these adaptations, as a runtime is given it; there once [`adapted`] made it.
     #[must_use]
     pub fn adapted_module(&self, adaptations: &BTreeSet<Adaptation>, store: &Store) -> Module {
+        let sha256 = &self.info.module_sha256;
+        let (path, identity) = adapted_place(&self.module(), sha256, adaptations, store);
         Module {
-            path: self.adapted_path(adaptations, store),
+            path,
+            identity,
+            compiled: None,
             memory: self.info.module_memory,
             imports: self.info.imports.clone(),
         }
@@ -279,44 +292,69 @@ impl Interpreter {
     /// Makes the module with these adaptations, unless it is there.
     ///
     /// # Errors
-    /// The module cannot be read or rewritten, or the store cannot be written.
+    /// As [`adapted`].
     pub fn adapted(
         &self,
         adaptations: &BTreeSet<Adaptation>,
         store: &Store,
     ) -> Result<(), InterpreterError> {
-        if adaptations.is_empty() {
-            return Ok(());
-        }
-        let key = self.adapted_key(adaptations);
-        store.get_or_create::<InterpreterError>(Kind::Module, &key, |staging| {
-            let module = self.module();
-            let read = |source| InterpreterError::Io {
-                action: "read",
-                path: module.clone(),
-                source,
-            };
-            let bytes = std::fs::read(&module).map_err(read)?;
-            let adapted = adapt::adapt(&bytes, adaptations)?;
-            let out = staging.join("python.wasm");
-            std::fs::write(&out, adapted).map_err(|source| InterpreterError::Io {
-                action: "write",
-                path: out,
-                source,
-            })
-        })?;
-        Ok(())
+        adapted(&self.module(), &self.info.module_sha256, adaptations, store).map(drop)
     }
+}
 
-    fn adapted_key(&self, adaptations: &BTreeSet<Adaptation>) -> String {
-        let names: Vec<&str> = adaptations.iter().map(|a| a.name()).collect();
-        let hash = self
-            .info
-            .module_sha256
-            .get(..16)
-            .unwrap_or(&self.info.module_sha256);
-        format!("{hash}-{}-{}", names.join("-"), adapt::FORMAT)
+/// What a module with adaptations follows from.
+fn adapted_identity(sha256: &str, adaptations: &BTreeSet<Adaptation>) -> String {
+    let names: Vec<&str> = adaptations.iter().map(|a| a.name()).collect();
+    let hash = sha256.get(..16).unwrap_or(sha256);
+    format!("{hash}-{}-{}", names.join("-"), adapt::FORMAT)
+}
+
+/// Where a module with these adaptations is, or will be, and its identity.
+fn adapted_place(
+    module: &Utf8Path,
+    sha256: &str,
+    adaptations: &BTreeSet<Adaptation>,
+    store: &Store,
+) -> (Utf8PathBuf, String) {
+    let identity = adapted_identity(sha256, adaptations);
+    let path = match adaptations.is_empty() {
+        true => module.to_owned(),
+        false => store.place(Kind::Module, &identity).join(ADAPTED),
+    };
+    (path, identity)
+}
+
+/// Makes a module with these adaptations in the store, unless it is there; answers with its file
+/// and its identity. `sha256` is that of `module`.
+///
+/// # Errors
+/// The module cannot be read or rewritten, or the store cannot be written.
+pub fn adapted(
+    module: &Utf8Path,
+    sha256: &str,
+    adaptations: &BTreeSet<Adaptation>,
+    store: &Store,
+) -> Result<(Utf8PathBuf, String), InterpreterError> {
+    let identity = adapted_identity(sha256, adaptations);
+    if adaptations.is_empty() {
+        return Ok((module.to_owned(), identity));
     }
+    let folder = store.get_or_create::<InterpreterError>(Kind::Module, &identity, |staging| {
+        let read = |source| InterpreterError::Io {
+            action: "read",
+            path: module.to_owned(),
+            source,
+        };
+        let bytes = std::fs::read(module).map_err(read)?;
+        let adapted = adapt::adapt(&bytes, adaptations)?;
+        let out = staging.join(ADAPTED);
+        std::fs::write(&out, adapted).map_err(|source| InterpreterError::Io {
+            action: "write",
+            path: out,
+            source,
+        })
+    })?;
+    Ok((folder.join(ADAPTED), identity))
 }
 
 /// The folder that holds a guest path.

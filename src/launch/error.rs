@@ -45,6 +45,9 @@ pub enum LaunchError {
     #[error("the program wrote more than {} and was stopped", crate::sandbox::limits::format_size(*limit))]
     OutputSize { limit: u64 },
 
+    #[error("the program ran out of memory: it was given {}", crate::sandbox::limits::format_size(*limit))]
+    Memory { limit: u64 },
+
     #[error("{runtime} crashed ({status})")]
     Crashed { runtime: String, status: String },
 
@@ -66,6 +69,7 @@ impl LaunchError {
             Self::TimedOut { .. } => Code::TimedOut,
             Self::CpuTime { .. } => Code::CpuTime,
             Self::OutputSize { .. } => Code::OutputSize,
+            Self::Memory { .. } => Code::Memory,
             Self::Crashed { .. } => Code::Crashed,
         }
     }
@@ -80,6 +84,7 @@ impl LaunchError {
             Self::TimedOut { .. } => "allow more with --timeout".into(),
             Self::CpuTime { .. } => "allow more with --cpu-time".into(),
             Self::OutputSize { .. } => "allow more with --output-size".into(),
+            Self::Memory { .. } => "allow more with --memory".into(),
             Self::Crashed { .. } => {
                 "this is the runtime's own failure, not the program's; try another with --runtime"
                     .into()

@@ -59,6 +59,19 @@ pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> 
     outcome
 }
 
+/// Runs a plan with its stdout in a new file.
+///
+/// # Errors
+/// As [`capture`]; the file cannot be made.
+pub fn capture_into(plan: &Plan, output: &camino::Utf8Path) -> Result<(), String> {
+    let file = std::fs::File::create(output).map_err(|e| format!("cannot make {output}: {e}"))?;
+    let made = plan.scratch.as_ref().map(scratch::Made::make).transpose();
+    let scratch = made.map_err(|e| e.to_string())?;
+    let outcome = process::capture_into(plan, file);
+    drop(scratch);
+    outcome
+}
+
 /// Ends pyw as the program ended: with its code, or by the same signal, so that a shell sees what
 /// it would have seen of a native program.
 pub fn finish(outcome: Outcome) -> std::process::ExitCode {

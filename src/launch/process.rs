@@ -37,6 +37,12 @@ fn left_code(plan: &Plan) -> Option<u8> {
 
 /// What a code of the runtime's own means for the program.
 fn outcome(plan: &Plan, code: i32) -> Result<Outcome, LaunchError> {
+    if let Some((file, limit)) = &plan.watch.memory
+        && code == 1
+        && file.exists()
+    {
+        return Err(LaunchError::Memory { limit: *limit });
+    }
     if let Some(code) = left_code(plan) {
         return Ok(Outcome::Code(code));
     }
@@ -55,10 +61,22 @@ fn outcome(plan: &Plan, code: i32) -> Result<Outcome, LaunchError> {
 /// # Errors
 /// What it wrote to stderr, or how it ended.
 pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
+    caught(plan, Stdio::piped(), progress)
+}
+
+/// Runs a plan with its stdout in a file.
+///
+/// # Errors
+/// What it wrote to stderr, or how it ended.
+pub fn capture_into(plan: &Plan, output: std::fs::File) -> Result<(), String> {
+    caught(plan, output.into(), &|| {})
+}
+
+fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
     let mut command = command(plan);
     command
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(output)
         .stderr(Stdio::piped());
     let mut child = spawn(command, plan).map_err(|e| e.to_string())?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());

@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::LaunchError;
+use super::fence;
 use crate::sandbox::{Access, Placed, Scratch};
 
 const LOCK: &str = ".lock";
@@ -55,6 +56,7 @@ fn owner() -> &'static str {
 #[derive(Debug)]
 pub struct Made {
     root: Utf8PathBuf,
+    limited: Vec<fence::Limited>,
     // Held, not read: others must not take the folder for a leftover.
     _lock: File,
 }
@@ -76,10 +78,17 @@ impl Made {
         let file = File::create(&lock).map_err(failed("make", &lock))?;
         file.try_lock()
             .map_err(|e| failed("lock", &lock)(e.into()))?;
-        let made = Self {
+        let mut made = Self {
             root: root.clone(),
+            limited: Vec::new(),
             _lock: file,
         };
+        for (folder, bytes) in &scratch.sizes {
+            std::fs::create_dir(folder).map_err(failed("make", folder))?;
+            let limited = fence::limit(folder, *bytes);
+            let limited = limited.map_err(failed("limit the size of", folder))?;
+            made.limited.push(limited);
+        }
         for folder in &scratch.folders {
             std::fs::create_dir_all(folder).map_err(failed("make", folder))?;
         }
@@ -101,6 +110,7 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
+        self.limited.clear();
         // A guest may have left thousands of files here, but never anything that can't be
         // removed by its owner; what fails nevertheless is swept by a later run.
         let _ = std::fs::remove_dir_all(&self.root);
@@ -121,6 +131,7 @@ fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(std::io::Error) 
 /// Makes a folder that only its owner can enter. `shared` ones may exist already, but only as
 /// such: a folder that another user made first could be changed under our feet.
 fn private(path: &Utf8Path, shared: bool) -> Result<(), LaunchError> {
+    #[cfg_attr(not(unix), expect(unused_mut))]
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

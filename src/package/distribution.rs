@@ -173,7 +173,7 @@ impl Distribution {
         PackageError::Distribution {
             file: file.to_owned(),
             place: self.label(),
-            source: error,
+            source: Box::new(error),
         }
     }
 }

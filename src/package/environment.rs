@@ -241,11 +241,20 @@ pub fn compiled_key(plain: &str) -> Option<String> {
     (!plain.ends_with(COMPILED)).then(|| format!("{plain}{COMPILED}"))
 }
 
+/// When packages are byte-compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bytecode {
+    /// When they are used for the second time: to compile many takes longer than one start without.
+    SecondRun,
+    /// At once.
+    Now,
+}
+
 /// The best environment with these contents that can be had soon, held so that it isn't pruned
 /// before it is used: the compiled one if it is there; else the plain one, for which wheels are
 /// downloaded, verified and unpacked as far as they are not in the store.
 ///
-/// Where the plain one was there before this call, an earlier run has used it, and it is worth
+/// With [`Bytecode::SecondRun`], where the plain one was there before this call, an earlier run has used it, and it is worth
 /// compiling: that is done first, unless another process is at it already. Where it cannot be
 /// done, the plain one serves as before.
 ///
@@ -258,7 +267,11 @@ pub fn provide(
     store: &Store,
     fetcher: &Fetcher,
     guest: &dyn Guest,
+    bytecode: Bytecode,
 ) -> Result<(Environment, Use), EnvironmentError> {
+    if bytecode == Bytecode::Now {
+        return provide_compiled(contents, interpreter, store, fetcher, guest);
+    }
     let maker = Maker {
         contents,
         interpreter,

@@ -83,7 +83,7 @@ pub enum PackageError {
         /// Where it should be, without secrets.
         place: String,
         /// What went wrong.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The store or the network failed.
     #[error(transparent)]
@@ -111,11 +111,11 @@ impl PackageError {
             Self::Direct { .. } | Self::NoSolution(_) | Self::Python { .. } => Code::Resolution,
             Self::NoDigest { .. } => Code::Integrity,
             // It is the place that the user names which lacks the file, and not the store.
-            Self::Distribution {
-                source: StoreError::Io { .. },
-                ..
-            } => Code::Network,
-            Self::Store(error) | Self::Distribution { source: error, .. } => error.code(),
+            Self::Distribution { source, .. } if matches!(**source, StoreError::Io { .. }) => {
+                Code::Network
+            }
+            Self::Distribution { source, .. } => source.code(),
+            Self::Store(error) => error.code(),
             Self::Shared(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
         }
@@ -126,10 +126,14 @@ impl PackageError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoSolution(report) => report.hint(),
-            Self::Distribution {
-                source: StoreError::Offline { .. } | StoreError::Integrity { .. },
-                ..
-            } => None,
+            Self::Distribution { source, .. }
+                if matches!(
+                    **source,
+                    StoreError::Offline { .. } | StoreError::Integrity { .. }
+                ) =>
+            {
+                None
+            }
             Self::Distribution { .. } => Some(
                 "name a folder or address that has these files with --pyodide-packages or \
                  PYW_PYODIDE_PACKAGES; Pyodide's release archive has them"

@@ -14,7 +14,7 @@ use crate::store::prune::Pruned;
 use crate::store::{Entry, Kind, Store, StoreError};
 
 /// The caches that only pyw itself writes; the others are runtimes'.
-const OWN_CACHES: [&str; 4] = ["metadata", "pages", "resolutions", "wheels"];
+const OWN_CACHES: [&str; 5] = ["metadata", "pages", "probes", "resolutions", "wheels"];
 
 /// Removes what nobody used for so long, what another release of pyw left and this one cannot
 /// use, and plain environments that compiled ones have replaced. With `dry` it only tells.
@@ -47,7 +47,10 @@ pub fn prune(store: &Store, unused: Duration, dry: bool) -> Result<Pruned, Store
     pruning.entries(Kind::Module, |key, age| {
         age >= unused || !interpreter::is_current_module(key)
     })?;
-    for kind in [Kind::Runtime, Kind::Root] {
+    pruning.entries(Kind::Snapshot, |key, age| {
+        age >= unused || !interpreter::snapshot::is_current(key)
+    })?;
+    for kind in [Kind::Compiled, Kind::Runtime, Kind::Root] {
         pruning.entries(kind, |_, age| age >= unused)?;
     }
     pruning.caches(unused, |_| false)?;

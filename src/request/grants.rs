@@ -35,14 +35,19 @@ pub fn sandbox(
             return Err(RequestError::ReservedVariable { name: name.clone() });
         }
     }
+    // The folder of what it may write has the size, and not what else is made for the run.
+    let own = scratch.join("own");
+    let size = request.limits.tmp_size;
     let mut builder = Builder {
         request,
         library: interpreter.library_guest(),
         packages: environment.map(|_| interpreter.site_guest()),
         scratch: Scratch {
             root: scratch.to_owned(),
+            sizes: size.map(|bytes| (own.clone(), bytes)).into_iter().collect(),
             ..Scratch::default()
         },
+        writable: size.map_or_else(|| scratch.to_owned(), |_| own.clone()),
         mounts: Vec::new(),
         stands_in: BTreeMap::new(),
         files_at: BTreeSet::new(),
@@ -106,9 +111,12 @@ pub fn sandbox(
             executable: interpreter.executable(),
             argv0,
             path0,
+            memory: None,
+            site: None,
         }),
         mounts: builder.mounts,
         network: request.network,
+        endpoints: request.endpoints.clone(),
         limits: request.limits,
         terminals: request.terminals,
         javascript: request.javascript,
@@ -132,6 +140,8 @@ pub(super) struct Builder<'a> {
     /// Where the packages go, if there are any.
     packages: Option<String>,
     scratch: Scratch,
+    /// Where in the scratch things are made that the program may write.
+    writable: Utf8PathBuf,
     mounts: Vec<Mount>,
     /// Guest folders that are private stand-ins, with their folders in the scratch.
     stands_in: BTreeMap<String, Utf8PathBuf>,
@@ -463,7 +473,7 @@ impl Builder<'_> {
             .iter()
             .any(|m| m.guest == "/tmp" && m.access == Access::Write);
         if let Some(tmp) = tmp.filter(|_| !granted) {
-            let host = self.scratch.root.join("tmp");
+            let host = self.writable.join("tmp");
             self.scratch.folders.push(host.clone());
             self.push(Mount {
                 host,
@@ -472,7 +482,7 @@ impl Builder<'_> {
                 purpose: Purpose::Private,
             });
         }
-        let host = self.scratch.root.join("dev");
+        let host = self.writable.join("dev");
         self.scratch.folders.push(host.clone());
         self.scratch.files.push(host.join("null"));
         self.push(Mount {

@@ -4,6 +4,7 @@
 pub mod error;
 pub mod grants;
 mod script;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use camino::Utf8PathBuf;
 
 pub use error::RequestError;
 
-use crate::sandbox::{Limits, MountSpec, Network, Terminals};
+use crate::sandbox::{Endpoint, Limits, MountSpec, Network, Terminals};
 
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Request {
     /// `--cwd`, a guest path.
     pub cwd: Option<String>,
     pub network: Network,
+    /// `--allow-net`.
+    pub endpoints: Vec<Endpoint>,
     pub limits: Limits,
     pub terminals: Terminals,
     pub private_tmp: bool,

@@ -3,9 +3,11 @@
 //! A user's descriptor takes the place of a built-in one of the same name. Projects and scripts
 //! can name a runtime but never describe one: a descriptor decides what is executed.
 
+use std::sync::OnceLock;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::descriptor::Text;
+use super::descriptor::{Descriptor, Text};
 use super::error::RuntimeError;
 use crate::interpreter::Platform;
 
@@ -59,9 +61,35 @@ pub struct Entry {
     pub name: String,
     /// The file of a user's descriptor.
     pub file: Option<String>,
-    pub text: Text,
     /// Where the descriptor names one.
     pub host_script: Option<HostScript>,
+    source: &'static str,
+    /// The source, read when it is first asked for: most starts need one descriptor of all.
+    text: OnceLock<Result<Text, String>>,
+}
+
+impl Entry {
+    /// The descriptor of a version; without one, no overlay applies.
+    ///
+    /// # Errors
+    /// Overlays that fit one by one do not fit together.
+    pub fn describe(&self, version: Option<&semver::Version>) -> Result<Descriptor, RuntimeError> {
+        let text = self.text.get_or_init(|| Text::parse(self.source)).as_ref();
+        text.map_err(Clone::clone)
+            .and_then(|text| text.for_version(version))
+            .map_err(|message| RuntimeError::Descriptor {
+                path: self.place(),
+                message,
+            })
+    }
+
+    /// Where the descriptor stands.
+    fn place(&self) -> String {
+        match &self.file {
+            Some(file) => file.clone(),
+            None => format!("built-in {}.toml", self.name),
+        }
+    }
 }
 
 /// All known runtimes.
@@ -77,16 +105,21 @@ impl Catalog {
     /// A user's file that cannot be read or does not fit the grammar.
     pub fn load(user_folder: Option<&Utf8Path>) -> Result<Self, RuntimeError> {
         let mut entries = Vec::new();
-        for (name, text, script) in BUILT_IN {
-            let place = format!("built-in {name}.toml");
-            entries.push(entry(text, None, &place, *script)?);
+        for (name, source, script) in BUILT_IN {
+            entries.push(Entry {
+                name: (*name).to_owned(),
+                file: None,
+                host_script: script.map(HostScript::Embedded),
+                source,
+                text: OnceLock::new(),
+            });
         }
         for file in user_files(user_folder)? {
             let text = std::fs::read_to_string(&file).map_err(|source| RuntimeError::Read {
                 path: file.clone(),
                 source,
             })?;
-            let new = entry(&text, Some(file.clone()), &file, None)?;
+            let new = users(&text, file)?;
             match entries.iter_mut().find(|old| old.name == new.name) {
                 Some(old) => *old = new,
                 None => entries.push(new),
@@ -120,26 +153,18 @@ impl Catalog {
     }
 }
 
-fn entry(
-    text: &str,
-    file: Option<String>,
-    place: &str,
-    script: Option<&'static str>,
-) -> Result<Entry, RuntimeError> {
+/// A user's descriptor, read at once so that what is wrong with it is told.
+fn users(text: &str, file: String) -> Result<Entry, RuntimeError> {
     let wrong = |message| RuntimeError::Descriptor {
-        path: place.to_owned(),
+        path: file.clone(),
         message,
     };
     let text = Text::parse(text).map_err(wrong)?;
     let descriptor = text.for_version(None).map_err(wrong)?;
-    let host_script = match (descriptor.host_script, script, &file) {
-        (None, _, _) => None,
-        (Some(_), Some(script), _) => Some(HostScript::Embedded(script)),
-        (Some(name), None, file) => {
-            let folder = file
-                .as_deref()
-                .map(Utf8Path::new)
-                .and_then(Utf8Path::parent);
+    let host_script = match descriptor.host_script {
+        None => None,
+        Some(name) => {
+            let folder = Utf8Path::new(&file).parent();
             let path = folder.unwrap_or(Utf8Path::new(".")).join(&name);
             if !path.is_file() {
                 return Err(wrong(format!(
@@ -151,9 +176,10 @@ fn entry(
     };
     Ok(Entry {
         name: descriptor.name,
-        file,
-        text,
+        file: Some(file),
         host_script,
+        source: "",
+        text: OnceLock::from(Ok(text)),
     })
 }
 
@@ -196,11 +222,16 @@ mod tests {
     fn built_in_descriptors_are_sound() {
         let catalog = Catalog::load(None).unwrap();
         for ((name, _, _), entry) in BUILT_IN.iter().zip(catalog.entries()) {
-            assert_eq!(entry.name, *name);
+            let descriptor = entry.describe(None).unwrap();
+            assert_eq!(descriptor.name, *name);
+            assert_eq!(
+                descriptor.host_script.is_some(),
+                entry.host_script.is_some()
+            );
         }
         for platform in Platform::ALL {
             let default = catalog.get(default_for(platform)).unwrap();
-            let descriptor = default.text.for_version(None).unwrap();
+            let descriptor = default.describe(None).unwrap();
             assert_eq!(descriptor.platform, platform);
         }
     }

@@ -42,6 +42,8 @@ pub struct Descriptor {
     #[serde(default)]
     pub provides: BTreeSet<Provided>,
     pub command: CommandLine,
+    /// How it turns a module into native code ahead of a start; absent where it can't.
+    pub compile: Option<Compile>,
     #[serde(default)]
     pub mount: MountGrant,
     pub env: EnvGrant,
@@ -122,15 +124,28 @@ pub struct CommandLine {
     /// Names the module, behind the grants: `{module}`. With a host script, names that and the
     /// file that it reads: `{script}`, `{sandbox}`.
     pub module: Vec<Template>,
-    /// It compiles a module when it first meets it, and keeps the result.
-    #[serde(default)]
-    pub compiles: bool,
     /// Between the module and the guest's own arguments.
     #[serde(default)]
     pub separator: Vec<String>,
     /// The environment of the runtime's process; nothing is inherited. `{cache}`.
     #[serde(default)]
     pub env: BTreeMap<String, Template>,
+}
+
+/// How a module is turned into native code, once, so that no start has to do it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Compile {
+    /// Behind the executable: `{module}`, `{output}`.
+    pub args: Vec<Template>,
+    /// The name of the output, with the ending that the runtime wants to see.
+    pub file: String,
+    /// Behind `command.first` where the compiled module is run.
+    #[serde(default)]
+    pub run: Vec<Template>,
+    /// It takes minutes, so that no run waits for it: `pyw warm` does it.
+    #[serde(default)]
+    pub slow: bool,
 }
 
 /// How a host directory is made visible. `{host}`, `{guest}`.
@@ -333,9 +348,16 @@ impl Descriptor {
             return Err("`javascript` needs `host-script`".into());
         }
         type Place<'a> = (&'a str, Option<&'a Vec<Template>>, &'a [&'a str]);
-        let lists: [Place<'_>; 9] = [
+        let compile = self.compile.as_ref();
+        let lists: [Place<'_>; 11] = [
             ("command.first", Some(&self.command.first), &["cache"]),
             ("command.module", Some(&self.command.module), module),
+            (
+                "compile.args",
+                compile.map(|compile| &compile.args),
+                &["module", "output"],
+            ),
+            ("compile.run", compile.map(|compile| &compile.run), &[]),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", Some(&self.env.set), &["name", "value"]),
@@ -367,6 +389,11 @@ impl Descriptor {
         let told = |templates: &Vec<Template>| self.host_script.is_some() && templates.is_empty();
         let needs = [
             ("command.module", Some(&self.command.module), module),
+            (
+                "compile.args",
+                compile.map(|compile| &compile.args),
+                &["module", "output"],
+            ),
             ("mount.read", self.mount.read.as_ref(), &["host", "guest"]),
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", Some(&self.env.set), &["name", "value"]),
@@ -384,6 +411,13 @@ impl Descriptor {
                     return Err(format!("`{place}` never uses `{{{name}}}`"));
                 }
             }
+        }
+        if let Some(Compile { file, .. }) = compile
+            && (file.is_empty() || file.contains(['/', '\\']) || file.starts_with('.'))
+        {
+            return Err(format!(
+                "`compile.file = \"{file}\"`: a file is named, without a folder"
+            ));
         }
         if self.limits.default_stack.is_some() && self.limits.stack.is_none() {
             return Err("`limits.default-stack` needs `limits.stack`".into());

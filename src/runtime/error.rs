@@ -58,6 +58,14 @@ pub enum RuntimeError {
         reason: String,
     },
 
+    #[error("{name} could not compile the interpreter: {reason}")]
+    NotCompiled {
+        /// With its version.
+        name: String,
+        /// What the runtime said.
+        reason: String,
+    },
+
     #[error("what is claimed is not so: {}", claims.join("; "))]
     Refuted {
         /// The runtime, what was claimed of it, and what was seen.
@@ -128,6 +136,7 @@ impl RuntimeError {
             | Self::ProbeFailed { .. }
             | Self::Unchecked { .. }
             | Self::Refuted { .. }
+            | Self::NotCompiled { .. }
             | Self::ProbeOther { .. } => Code::Runtime,
             Self::Vulnerable { .. } => Code::Refused,
             Self::Read { .. } => Code::Storage,
@@ -169,6 +178,10 @@ impl RuntimeError {
             Self::TooOld { .. } => "update it, or choose another with --runtime".into(),
             Self::ProbeHung { .. } | Self::ProbeFailed { .. } | Self::ProbeOther { .. } => {
                 "choose another with --runtime, or name a working one by PYW_RUNTIME_<NAME>".into()
+            }
+            Self::NotCompiled { .. } => {
+                "programs run all the same, more slowly; another runtime may do better: --runtime"
+                    .into()
             }
             Self::Refuted { .. } => {
                 "do not use the runtime with this descriptor; runtimes/README.md of pyw's sources \

@@ -8,6 +8,7 @@ use super::error::RuntimeError;
 use super::{Found, Runtime, install, probe};
 use crate::config::runtime_path_variable;
 use crate::store::hash::Sha256;
+use crate::store::stamp::Stamp;
 use crate::store::{Kind, Store, StoreError};
 
 /// What finding a runtime depends on.
@@ -39,7 +40,7 @@ pub fn executable(
         )?;
         return Ok(Some((path, Found::Config)));
     }
-    let descriptor = describe(entry, None)?;
+    let descriptor = entry.describe(None)?;
     for name in &descriptor.executables {
         if let Ok(path) = which::which(name) {
             let path = Utf8PathBuf::from_path_buf(path).map_err(|path| RuntimeError::NotUtf8 {
@@ -72,18 +73,20 @@ pub fn ready(
     found: Found,
     store: &Store,
 ) -> Result<Runtime, RuntimeError> {
-    let base = describe(entry, None)?;
-    let version = probe::version(&base.name, &executable, &base.probe)?;
-    let descriptor = describe(entry, version.as_ref())?;
+    let base = entry.describe(None)?;
+    let script = is_script(&executable);
+    let version = probe::version(&base.name, &executable, &base.probe, !script, store)?;
+    let build = Stamp::of(&executable).map_or_else(String::new, |stamp| stamp.content());
+    let descriptor = entry.describe(version.as_ref())?;
     let cache = store.cache_dir(&descriptor.name)?;
     let needs = needs(&executable);
-    let script = is_script(&executable);
     let host_script = host_script(entry, store)?;
     Ok(Runtime {
         descriptor,
         executable,
         found,
         version,
+        build,
         cache,
         needs,
         script,
@@ -133,22 +136,6 @@ fn needs(executable: &Utf8Path) -> Vec<Utf8PathBuf> {
         paths.push(real);
     }
     paths
-}
-
-fn describe(
-    entry: &Entry,
-    version: Option<&semver::Version>,
-) -> Result<super::Descriptor, RuntimeError> {
-    entry
-        .text
-        .for_version(version)
-        .map_err(|message| RuntimeError::Descriptor {
-            path: entry
-                .file
-                .clone()
-                .unwrap_or_else(|| format!("built-in {}.toml", entry.name)),
-            message,
-        })
 }
 
 fn named(path: &str, from: &str) -> Result<Utf8PathBuf, RuntimeError> {

@@ -4,6 +4,7 @@
 pub mod advisories;
 pub mod catalog;
 pub mod check;
+pub mod compiled;
 pub mod descriptor;
 pub mod error;
 pub mod install;
@@ -50,6 +51,8 @@ pub struct Runtime {
     pub found: Found,
     /// `None` when the runtime answers without a version number, as development builds do.
     pub version: Option<semver::Version>,
+    /// Tells this build from others of the same version.
+    pub build: String,
     /// Where this runtime may keep compiled modules.
     pub cache: Utf8PathBuf,
     /// Host paths that its process needs: the executable and the libraries installed beside it.

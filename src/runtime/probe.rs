@@ -1,17 +1,34 @@
-//! Asking an executable which version it is.
+//! Asking an executable which version it is, once for each build of it.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
 
 use super::descriptor::Probe;
 use super::error::RuntimeError;
+use crate::store::stamp::Stamp;
+use crate::store::{Sha256, Store};
+
+/// The cache of the store that holds what executables answered.
+pub const CACHE: &str = "probes";
+
+/// What an executable answered, kept so that it need not be started to be asked again.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    stamp: Stamp,
+    /// A changed descriptor asks anew.
+    args: Vec<String>,
+    text: String,
+}
 
 /// Longer than any working runtime takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The version that `executable` answers with; `None` when it answers without one.
+/// The version that `executable` answers with, now or when it was asked before; `None` when it
+/// answers without one. `fixed` says that its file alone decides what it answers, which is not so
+/// for a script that starts something else.
 ///
 /// # Errors
 /// It does not start, fails, hangs, is another program, or is older than the descriptor allows.
@@ -19,8 +36,27 @@ pub fn version(
     name: &str,
     executable: &Utf8Path,
     probe: &Probe,
+    fixed: bool,
+    store: &Store,
 ) -> Result<Option<semver::Version>, RuntimeError> {
-    let answer = ask(executable, &probe.args)?;
+    let key = Sha256::of(executable.as_str().as_bytes()).to_string();
+    let stamp = Stamp::of(executable).filter(|_| fixed);
+    let known = stamp
+        .and_then(|_| store.note::<Answer>(CACHE, &key))
+        .filter(|answer| Some(answer.stamp) == stamp && answer.args == probe.args);
+    let answer = match known {
+        Some(known) => known.text,
+        None => {
+            let text = ask(executable, &probe.args)?;
+            // What is written while it is asked is found out the next time.
+            if let Some(stamp) = stamp {
+                let args = probe.args.clone();
+                let text = text.clone();
+                store.put_note(CACHE, &key, &Answer { stamp, args, text });
+            }
+            text
+        }
+    };
     let first = answer.lines().next().unwrap_or_default().trim();
     if !first.starts_with(&probe.prefix) || !first.contains(&probe.contains) {
         return Err(RuntimeError::ProbeOther {

@@ -15,6 +15,8 @@ pub struct Limits {
     pub cpu_time: Option<Duration>,
     /// What may be written to standard output and standard error together, in bytes.
     pub output_size: Option<u64>,
+    /// What lies in the private `/tmp`, and in whatever else is made for one run, in bytes.
+    pub tmp_size: Option<u64>,
     /// File descriptors of the runtime's process, its own among them.
     pub open_files: Option<u64>,
 }

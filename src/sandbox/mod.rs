@@ -3,6 +3,7 @@
 //! Everything here is a plain value. Paths are UTF-8, because every runtime takes them as text on
 //! its command line; what is not UTF-8 is refused while the request is built.
 
+pub mod endpoint;
 pub mod env;
 pub mod isolation;
 pub mod limits;
@@ -11,6 +12,7 @@ pub mod scratch;
 
 use std::collections::BTreeMap;
 
+pub use endpoint::Endpoint;
 pub use env::EnvSpec;
 pub use isolation::IsolationLevel;
 pub use limits::Limits;
@@ -60,6 +62,13 @@ pub struct Start {
     /// What `sys.path[0]` shall be, where the interpreter would find something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path0: Option<String>,
+    /// The file to make where the program ends by a MemoryError that nothing caught. For the
+    /// planner, which knows whether anybody looks at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// The folder of packages that a snapshot has to look into, as it was made without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 impl Start {
@@ -92,10 +101,32 @@ pub struct Sandbox {
     /// Host directories that the guest sees, no two at the same guest path.
     pub mounts: Vec<Mount>,
     pub network: Network,
+    /// All that it may reach of the network, where that is not the whole of it.
+    pub endpoints: Vec<Endpoint>,
     pub limits: Limits,
     pub terminals: Terminals,
     /// The program may use the JavaScript of a runtime that has one.
     pub javascript: bool,
     /// The folder that exists for the length of the run, with what is made in it.
     pub scratch: Option<Scratch>,
+}
+
+impl Sandbox {
+    /// One in which nothing is granted and nothing is there.
+    #[must_use]
+    pub fn bare(args: Vec<String>) -> Self {
+        Self {
+            args,
+            plain_script: None,
+            env: BTreeMap::new(),
+            start: None,
+            mounts: Vec::new(),
+            network: Network::None,
+            endpoints: Vec::new(),
+            limits: Limits::default(),
+            terminals: Terminals::default(),
+            javascript: false,
+            scratch: None,
+        }
+    }
 }

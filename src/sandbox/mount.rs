@@ -35,7 +35,7 @@ pub enum Purpose {
     Root,
     /// The private `/tmp`, `/dev`.
     Private,
-    /// pyw's own channel for the exit code.
+    /// pyw's own channel for how it ends.
     Channel,
 }
 

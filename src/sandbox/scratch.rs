@@ -10,6 +10,9 @@ use super::Access;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Scratch {
     pub root: Utf8PathBuf,
+    /// Folders with room for so many bytes and no more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<(Utf8PathBuf, u64)>,
     pub folders: Vec<Utf8PathBuf>,
     /// Empty files.
     pub files: Vec<Utf8PathBuf>,

@@ -1,10 +1,11 @@
-//! Content-addressed files on disk: interpreters, runtimes, modules, guest roots.
+//! Content-addressed files on disk: interpreters, runtimes, modules, snapshots, guest roots.
 //!
 //! The store is a folder of finished entries. An entry appears whole, by one rename, or not at
 //! all, so a reader needs no lock and a warm start costs one `stat`:
 //!
 //! ```text
 //! interpreters/KEY  runtimes/KEY  modules/KEY  roots/KEY   finished entries, never changed
+//! snapshots/KEY  compiled/KEY                               likewise
 //! wheels/KEY  bytecode/KEY  environments/KEY                likewise
 //! staging/SLOT/tree                                         entries that are being built
 //! staging/SLOT/lock                                         held by the builder while it lives
@@ -27,11 +28,13 @@ pub mod hash;
 mod http;
 pub mod indexes;
 mod locks;
+pub mod notes;
 mod part;
 pub mod prune;
 pub mod record;
 pub mod source;
 mod staging;
+pub mod stamp;
 mod tree;
 pub mod unpack;
 pub mod usage;
@@ -56,8 +59,12 @@ pub enum Kind {
     Interpreter,
     /// An unpacked runtime.
     Runtime,
-    /// A module precompiled for one runtime, or a snapshot.
+    /// A module with adaptations.
     Module,
+    /// A module that begins with Python already started.
+    Snapshot,
+    /// A module compiled for one runtime.
+    Compiled,
     /// The skeleton of a guest's `/`.
     Root,
     /// An unpacked wheel.
@@ -70,10 +77,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Interpreter,
         Kind::Runtime,
         Kind::Module,
+        Kind::Snapshot,
+        Kind::Compiled,
         Kind::Root,
         Kind::Wheel,
         Kind::Bytecode,
@@ -86,6 +95,8 @@ impl Kind {
             Kind::Interpreter => "interpreters",
             Kind::Runtime => "runtimes",
             Kind::Module => "modules",
+            Kind::Snapshot => "snapshots",
+            Kind::Compiled => "compiled",
             Kind::Root => "roots",
             Kind::Wheel => "wheels",
             Kind::Bytecode => "bytecode",
@@ -100,6 +111,8 @@ impl fmt::Display for Kind {
             Kind::Interpreter => "interpreter",
             Kind::Runtime => "runtime",
             Kind::Module => "module",
+            Kind::Snapshot => "snapshot",
+            Kind::Compiled => "compiled module",
             Kind::Root => "root",
             Kind::Wheel => "wheel",
             Kind::Bytecode => "bytecode",

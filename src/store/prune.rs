@@ -38,6 +38,7 @@ pub struct Pruning<'s> {
     dry: bool,
     now: SystemTime,
     /// Files with several names: how many names there were, and how many of them are gone.
+    #[cfg_attr(not(unix), expect(dead_code))]
     links: HashMap<(u64, u64), (u64, u64)>,
     done: Pruned,
 }

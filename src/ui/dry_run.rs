@@ -2,7 +2,7 @@
 
 use crate::interpreter::Interpreter;
 use crate::package::environment::Environment;
-use crate::plan::Plan;
+use crate::plan::{Beginning, Plan};
 use crate::runtime::Runtime;
 use crate::sandbox::Access;
 use crate::ui::table;
@@ -10,6 +10,7 @@ use crate::ui::table;
 /// Prints the plan for people.
 pub fn print(
     plan: &Plan,
+    beginning: &Beginning,
     runtime: &Runtime,
     interpreter: &Interpreter,
     environment: Option<&Environment>,
@@ -35,6 +36,7 @@ pub fn print(
         plan.isolation,
         plan.isolation.meaning()
     );
+    anstream::println!("# start: {beginning}");
     for line in script(plan) {
         anstream::println!("{line}");
     }
@@ -55,12 +57,14 @@ pub fn print(
 #[must_use]
 pub fn json(
     plan: &Plan,
+    beginning: &Beginning,
     runtime: &Runtime,
     interpreter: &Interpreter,
     environment: Option<&Environment>,
 ) -> serde_json::Value {
     serde_json::json!({
         "plan": plan,
+        "beginning": beginning,
         "found": runtime.found.to_string(),
         "interpreter": { "name": interpreter.key, "version": interpreter.info.version },
         "packages": environment.map(|environment| &environment.info.packages),

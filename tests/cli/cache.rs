@@ -75,6 +75,8 @@ fn the_folder_and_its_size() {
              interpreters  0      0 B\n\
              runtimes      0      0 B\n\
              modules       0      0 B\n\
+             snapshots     0      0 B\n\
+             compiled      0      0 B\n\
              roots         0      0 B\n\
              wheels        2      10 B\n\
              bytecode      0      0 B\n\
@@ -90,9 +92,9 @@ fn the_folder_and_its_size() {
         .run()
         .check_json(|told| {
             assert_eq!(told["bytes"], 15);
-            assert_eq!(told["parts"][4]["name"], "wheels");
-            assert_eq!(told["parts"][4]["count"], 2);
-            assert_eq!(told["parts"][4]["bytes"], 10);
+            assert_eq!(told["parts"][6]["name"], "wheels");
+            assert_eq!(told["parts"][6]["count"], 2);
+            assert_eq!(told["parts"][6]["bytes"], 10);
         });
 }
 

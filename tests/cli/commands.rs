@@ -318,12 +318,14 @@ fn the_configuration_is_shown_with_its_origins() {
              python        >=3.12[..]{home}/.config/pyw/config.toml:1\n\
              store         {store}[..]PYW_STORE\n\
              offline       false[..]default\n\
+             snapshots     false[..]PYW_SNAPSHOTS\n\
              network       none[..]default\n\
              memory        256 MiB[..]{dir}/pyw.toml:1\n\
              stack         -[..]default\n\
              timeout       1m 30s[..]PYW_TIMEOUT\n\
              cpu-time      -[..]default\n\
              output-size   -[..]default\n\
+             tmp-size      -[..]default\n\
              open-files    -[..]default\n\
              isolation     -[..]default\n\
              cwd           -[..]default\n\

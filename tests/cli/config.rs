@@ -10,8 +10,8 @@ fn mistakes_are_shown_in_their_line() {
     let cases = [
         (
             "# mine\npython = \"3.12\"\nmemroy = \"1G\"\n",
-            "3:1: unknown key `memroy`; the keys are `runtime`, `runtimes`, `python`, `offline`, \
-             `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `open-files`, `isolation`, `mounts`, `env`, `store`, `cwd`, `paths`\n  \
+            "3:1: unknown key `memroy`; the keys are `runtime`, `runtimes`, `python`, `snapshots`, `offline`, \
+             `network`, `memory`, `stack`, `timeout`, `cpu-time`, `output-size`, `tmp-size`, `open-files`, `isolation`, `mounts`, `env`, `store`, `cwd`, `paths`\n  \
              |\n3 | memroy = \"1G\"\n  | ^^^^^^\n",
         ),
         (

@@ -48,6 +48,7 @@ fn run(code: &str, fenced: bool) -> Result<(), String> {
         args: ["-I", "-S", "-B", "-c", code].map(str::to_owned).into(),
         env: BTreeMap::new(),
         process_stack: None,
+        data: None,
         open_files: None,
         fence: fenced.then(|| confinement(python.as_str())),
         scratch: None,

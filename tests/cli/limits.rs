@@ -26,6 +26,45 @@ fn processor_time() {
     .run();
 }
 
+/// A MemoryError is Python's own, so a program may go on; when it ends by one, pyw says why.
+#[test]
+fn memory() {
+    Pyw::new()
+        .args(["--memory", "32M", "-c", "x = bytearray(99 << 20)"])
+        .stderr(
+            "Traceback (most recent call last):\n  \
+             File \"<string>\", line 1, in <module>\n\
+             MemoryError\n\
+             pyw: the program ran out of memory: it was given 32 MiB\n\
+             hint: allow more with --memory\n",
+        )
+        .code(122)
+        .run()
+        .args([
+            "--memory",
+            "32M",
+            "-c",
+            "import sys\n\
+             try: bytearray(99 << 20)\n\
+             except MemoryError: print('handled', 'atexit' in sys.modules)\n\
+             sys.exit(1)",
+        ])
+        .stdout("handled False\n")
+        .stderr("")
+        .code(1)
+        .run()
+        // Without a limit it is nobody's doing.
+        .args(["-c", "raise MemoryError"])
+        .stdout("")
+        .stderr(
+            "Traceback (most recent call last):\n  \
+             File \"<string>\", line 1, in <module>\n\
+             MemoryError\n",
+        )
+        .code(1)
+        .run();
+}
+
 #[test]
 fn output() {
     Pyw::new()
@@ -94,6 +133,75 @@ fn open_files() {
         .run();
 }
 
+/// What a program writes to its `/tmp`, and to what else is made for it, has a size; the code that
+/// it ends with has a place of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn tmp_size() {
+    let fill = "import sys\n\
+         for path in '/tmp/x', '/dev/null':\n    \
+             written = 0\n    \
+             try:\n        \
+                 with open(path, 'wb', 0) as file:\n            \
+                     while written < 16 << 20: written += file.write(bytes(65536))\n    \
+             except OSError as e: print(path, e.strerror, written <= 1 << 20)\n\
+         try:\n    \
+             for i in range(9999): open(f'/tmp/{i}', 'w').close()\n\
+         except OSError as e: print(e.strerror, i < 256)\n\
+         sys.exit(200)";
+    Pyw::new()
+        .args(["--tmp-size", "1M", "-c", fill])
+        .stdout(
+            "/tmp/x No space left on device True\n\
+             /dev/null No space left on device True\n\
+             No space left on device True\n",
+        )
+        .code(200)
+        .run()
+        // What fits does.
+        .args([
+            "--tmp-size",
+            "1M",
+            "-c",
+            "open('/tmp/x', 'wb').write(bytes(900000)); print(len(open('/tmp/x', 'rb').read()))",
+        ])
+        .stdout("900000\n")
+        .code(0)
+        .run()
+        .mkdir("out")
+        .args(["--tmp-size", "1M", "--mount", "out:/tmp:rw", "-c", "1"])
+        .stdout("")
+        .stderr(
+            "pyw: wasmtime {wasmtime-version} cannot run this as asked, so it is not run\n  \
+             at most 1 MiB in the private /tmp: /tmp is {dir}/out here, which has no size of its own\n    \
+             - mount that elsewhere than at /tmp\n    \
+             - run without --tmp-size\n",
+        )
+        .code(110)
+        .run();
+}
+
+/// Single hosts are refused: nothing could tell them from the rest of the network.
+#[test]
+fn single_hosts() {
+    Pyw::new()
+        .args(["--allow-net", "example.org:443", "-c", "1"])
+        .stderr(
+            "pyw: wasmtime {wasmtime-version} cannot run this as asked, so it is not run\n  \
+             the network at example.org:443: wasmtime has no way to give it to a WASI preview 1 program\n    \
+             - run without it: --network none\n",
+        )
+        .code(110)
+        .run()
+        .args(["--allow-net", "example.org", "-c", "1"])
+        .stderr(
+            "pyw: --allow-net: `example.org` is not a host and a port: the port is missing; write \
+             for example `example.org:443` or `[::1]:8080`\nhint: `pyw --help` tells more\n",
+        )
+        .code(2)
+        .run();
+}
+
 #[test]
 fn isolation_is_insisted_on() {
     Pyw::new()
@@ -148,5 +256,5 @@ fn the_runtime_has_a_clean_environment() {
         .split_terminator('\0')
         .filter_map(|variable| variable.split('=').next())
         .collect();
-    assert_eq!(names, ["HOME", "RUST_BACKTRACE"]);
+    assert_eq!(names, ["RUST_BACKTRACE"]);
 }

@@ -14,6 +14,7 @@ mod support;
 mod cache;
 mod check;
 mod commands;
+mod compiled;
 mod config;
 mod doctor;
 mod dry_run;

@@ -45,6 +45,8 @@ fn sandbox() -> Sandbox {
             executable: "/usr/local/bin/python3.12".into(),
             argv0: Some("app.py".into()),
             path0: None,
+            memory: None,
+            site: None,
         }),
         mounts: vec![
             Mount {
@@ -63,6 +65,7 @@ fn sandbox() -> Sandbox {
             },
         ],
         network: Network::None,
+        endpoints: Vec::new(),
         plain_script: None,
         limits: Limits {
             timeout: Some(Duration::from_millis(1500)),
@@ -86,12 +89,13 @@ fn sandbox() -> Sandbox {
 fn runtime(name: &str, version: &str) -> Runtime {
     let catalog = Catalog::load(None).unwrap();
     let version: semver::Version = version.parse().unwrap();
-    let text = &catalog.get(name).unwrap().text;
+    let entry = catalog.get(name).unwrap();
     Runtime {
-        descriptor: text.for_version(Some(&version)).unwrap(),
+        descriptor: entry.describe(Some(&version)).unwrap(),
         executable: format!("/opt/{name}/bin/{name}").into(),
         found: Found::Path,
         version: Some(version),
+        build: "1".into(),
         cache: format!("/store/cache/{name}").into(),
         needs: vec![
             format!("/opt/{name}/bin/{name}").into(),
@@ -120,6 +124,7 @@ fn landlock() -> Fence {
     Fence {
         paths: Abilities::Available("fence (Landlock)".into()),
         calls: Abilities::Available("fence (seccomp)".into()),
+        mounts: Abilities::Available("fence (tmpfs)".into()),
         system: vec!["/usr/lib".into()],
     }
 }
@@ -128,6 +133,7 @@ fn no_fence() -> Fence {
     Fence {
         paths: Abilities::Missing("this kernel has no Landlock".into()),
         calls: Abilities::Missing("this kernel has no seccomp".into()),
+        mounts: Abilities::Missing("this system has no mounts to spare".into()),
         system: Vec::new(),
     }
 }
@@ -135,9 +141,7 @@ fn no_fence() -> Fence {
 fn known() -> Vec<Descriptor> {
     let catalog = Catalog::load(None).unwrap();
     let entries = catalog.entries().iter();
-    entries
-        .map(|entry| entry.text.for_version(None).unwrap())
-        .collect()
+    entries.map(|entry| entry.describe(None).unwrap()).collect()
 }
 
 fn plan_on(
@@ -164,11 +168,17 @@ fn plan_of(
             fence,
             module: &Module {
                 path: "/store/modules/m/python.wasm".into(),
+                identity: "m".into(),
+                compiled: runtime
+                    .descriptor
+                    .compile
+                    .as_ref()
+                    .map(|compile| format!("/store/compiled/m/{}", compile.file).into()),
                 memory: 10 << 20,
                 imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
             },
             own: &["/store".into()],
-            known: &known(),
+            known: &known,
             required,
         },
     )
@@ -246,6 +256,9 @@ fn one_sandbox_on_each_runtime() {
     for name in ALL {
         let plan = plan_on(&of(name), &sandbox(), &landlock(), IsolationLevel::Process);
         insta::assert_snapshot!(format!("{name}"), show(&plan));
+        // Nothing that a later run executes can be changed, not even by who breaks out of a runtime.
+        let fence = plan.unwrap().fence.unwrap();
+        assert!(!fence.write.iter().any(|path| path.starts_with("/store")));
     }
 }
 
@@ -291,7 +304,7 @@ fn limits_on_the_runtimes_that_have_them() {
             .map(String::as_str)
             .skip_while(|arg| !arg.starts_with("PYW_START"))
             .skip(1)
-            .take_while(|arg| !arg.ends_with(".wasm"))
+            .take_while(|arg| !arg.starts_with("/store/"))
             .collect();
         let expected: &[&str] = match name {
             "wasmtime" => &[
@@ -358,6 +371,19 @@ fn refusals() {
     let inside = ask(&|s| s.mounts.push(mount("/srv/größe 1/x", "/x", Access::Read)));
     let store = ask(&|s| s.mounts.push(mount("/", "/host", Access::Write)));
     let below = ask(&|s| s.mounts.push(mount("/store/cache", "/c", Access::Write)));
+    let single = ask(&|s| s.endpoints = vec!["example.org:443".parse().unwrap()]);
+    let sized = ask(&|s| s.limits.tmp_size = Some(1 << 20));
+    let sized_host = ask(&|s| {
+        s.limits.tmp_size = Some(1 << 20);
+        s.mounts.retain(|mount| mount.guest != "/tmp");
+        s.mounts.push(mount("/srv/t", "/tmp", Access::Write));
+    });
+    let no_mounts = Fence {
+        mounts: Abilities::Missing("this system lets pyw have no mounts of its own".into()),
+        ..landlock()
+    };
+    let mut open = of("wasmtime");
+    open.descriptor.network.host = Some(Vec::new());
     let many = ask(&|s| {
         s.network = Network::Host;
         s.limits.memory = Some(64 << 20);
@@ -419,6 +445,15 @@ fn refusals() {
         script: true,
         ..of("wasmtime")
     };
+    case("one host", &of("wasmtime"), &single, &landlock());
+    case("one host of all", &open, &single, &landlock());
+    case("a size of /tmp", &of("wasmtime"), &sized, &no_mounts);
+    case(
+        "a size of a folder",
+        &of("wasmtime"),
+        &sized_host,
+        &landlock(),
+    );
     case("a script", &script, &sandbox(), &landlock());
     for (name, import) in [
         ("wasmtime", "wasi_snapshot_preview1 sock_open"),

@@ -109,6 +109,8 @@ impl Pyw {
         ] {
             env.insert(name.into(), value.into());
         }
+        // A second run would take a snapshot, which is no test's business but of those that ask.
+        env.insert("PYW_SNAPSHOTS".into(), "0".into());
         Self {
             program: env!("CARGO_BIN_EXE_pyw").into(),
             cwd: root.path().join("dir"),

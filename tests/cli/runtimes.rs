@@ -138,7 +138,10 @@ fn auto_passes_over_a_broken_one_and_says_so() {
         .run()
         .args(["--verbose", "-c", "print(1)"])
         .stdout("1\n")
-        .stderr(&format!("{passed}{using}"))
+        .stderr(&format!(
+            "{passed}{using}pyw: starting without a snapshot: snapshots are switched off \
+             (PYW_SNAPSHOTS)\n"
+        ))
         .run()
         // The user named this one, so it is not passed over.
         .env("PYW_RUNTIME_WASMER", "{dir}/no")
@@ -296,7 +299,7 @@ fn runtimes_provide_what_their_descriptors_say() {
                 None => continue,
             },
         };
-        let descriptor = catalog.get(name).unwrap().text.for_version(None).unwrap();
+        let descriptor = catalog.get(name).unwrap().describe(None).unwrap();
         for import in &asked {
             let text = format!(
                 "(module (import \"{}\" \"{}\" (func)) (memory (export \"memory\") 1) \

@@ -110,7 +110,7 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 /// do.
 pub fn copy_shared(to: &Path) {
     let shared = shared();
-    for folder in ["modules", "runtimes", "cache"] {
+    for folder in ["modules", "compiled", "runtimes", "cache"] {
         if shared.root.join(folder).is_dir() {
             link_tree(&shared.root.join(folder), &to.join(folder));
         }

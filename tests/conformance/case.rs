@@ -64,6 +64,8 @@ pub struct Case {
     /// How the case is run by native Python: `false`, or what is different there.
     #[serde(default)]
     pub native: NativeSwitch,
+    /// Why a run that begins from a snapshot differs, and may.
+    pub snapshot: Option<String>,
     /// Why native Python has no say, or another one.
     pub why: Option<String>,
 }

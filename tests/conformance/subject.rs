@@ -11,14 +11,34 @@ use crate::process::output;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     Native,
-    Runtime(String),
+    Runtime(String, Start),
+}
+
+/// Where Python begins in a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At its own start-up.
+    Plain,
+    /// Where it was captured, unless a case asks for what needs the start-up.
+    Snapshot,
+}
+
+impl Start {
+    /// The option that asks for it.
+    pub fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Plain => &["--no-snapshot"],
+            Self::Snapshot => &[],
+        }
+    }
 }
 
 impl Subject {
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Native => "native",
-            Self::Runtime(name) => name,
+            Self::Native => "native".to_owned(),
+            Self::Runtime(name, Start::Plain) => name.clone(),
+            Self::Runtime(name, Start::Snapshot) => format!("{name}+snapshot"),
         }
     }
 }
@@ -139,6 +159,24 @@ impl Pyw {
         Ok((there, left_out))
     }
 
+    fn snapshot(&self, runtime: &str) -> Result<Vec<u8>, String> {
+        let args = ["--runtime", runtime, "--dry-run", "-c", "pass"];
+        let shows =
+            |shown: &[u8]| String::from_utf8_lossy(shown).contains("# start: from a snapshot");
+        // The first run takes note, the second one makes it.
+        for _ in 0..2 {
+            self.call(&["--runtime", runtime, "-c", "pass"])?;
+        }
+        let shown = self.call(&args)?;
+        match shows(&shown) {
+            true => Ok(shown),
+            false => Err(format!(
+                "no run begins from a snapshot: {}",
+                String::from_utf8_lossy(&shown)
+            )),
+        }
+    }
+
     /// The differences that descriptors list: reason by runtime and case.
     pub fn known_differences(&self) -> Result<Differences, String> {
         #[derive(serde::Deserialize)]
@@ -167,10 +205,14 @@ impl Pyw {
     }
 
     /// Lets pyw import its interpreter and the runtime compile it, so that no trial pays for it.
-    pub fn warm_up(&self, runtime: &str) -> Result<(), String> {
+    /// What is to begin from a snapshot must then do so.
+    pub fn warm_up(&self, runtime: &str, begin: Start) -> Result<(), String> {
         let start = Instant::now();
         eprint!("warming up {runtime} … ");
-        let done = self.call(&["--runtime", runtime, "-c", "pass"]);
+        let done = match begin {
+            Start::Plain => self.call(&["--runtime", runtime, "--no-snapshot", "-c", "pass"]),
+            Start::Snapshot => self.snapshot(runtime),
+        };
         match &done {
             Ok(_) => eprintln!("{:.1} s", start.elapsed().as_secs_f32()),
             Err(why) => eprintln!("failed: {why}"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 
 use crate::case::{self, Named, NativeSwitch};
-use crate::subject::{self, Differences, Native, Pyw, Subject};
+use crate::subject::{self, Differences, Native, Pyw, Start, Subject};
 use crate::table::{Outcome, Table};
 use crate::trial;
 
@@ -19,7 +19,7 @@ pub fn main() -> ExitCode {
             let conclusion = libtest_mimic::run(&arguments, trials);
             if !listing && !table.is_empty() {
                 let names: Vec<_> = subjects.iter().map(Subject::name).collect();
-                table.publish(&names);
+                table.publish(&names.iter().map(String::as_str).collect::<Vec<_>>());
             }
             conclusion.exit_code()
         }
@@ -66,12 +66,21 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
             ));
         }
     }
-    for runtime in runtimes {
+    let starts = [Start::Plain, Start::Snapshot];
+    let all = runtimes
+        .into_iter()
+        .flat_map(|runtime| starts.map(|start| (runtime.clone(), start)));
+    for (runtime, start) in all {
+        // Interpreters that run on JavaScript start in another way.
+        if runtime == "node" && start == Start::Snapshot {
+            continue;
+        }
+        let subject = Subject::Runtime(runtime.clone(), start);
         let wanted = cases
             .iter()
-            .any(|named| selected(arguments, &trial_name(named, &runtime)));
+            .any(|named| selected(arguments, &trial_name(named, &subject.name())));
         let ready = if wanted && !listing {
-            pyw.warm_up(&runtime)
+            pyw.warm_up(&runtime, start)
                 .and_then(|()| known.as_ref().map(drop).map_err(Clone::clone))
         } else {
             Ok(())
@@ -82,9 +91,9 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
                     .get(&(runtime.clone(), named.id()))
                     .map(String::as_str)
             });
-            trials.push(runtime_trial(named, &pyw, &runtime, reason, &ready, &table));
+            trials.push(runtime_trial(named, &pyw, &subject, reason, &ready, &table));
         }
-        subjects.push(Subject::Runtime(runtime));
+        subjects.push(subject);
     }
     Ok((trials, table, subjects))
 }
@@ -143,7 +152,7 @@ fn native_trial(named: &Named, native: &Native, table: &Arc<Table>) -> Trial {
 fn runtime_trial(
     named: &Named,
     pyw: &Pyw,
-    runtime: &str,
+    subject: &Subject,
     known: Option<&str>,
     ready: &Result<(), String>,
     table: &Arc<Table>,
@@ -154,11 +163,17 @@ fn runtime_trial(
         pyw.clone(),
         Arc::clone(table),
     );
-    let (runtime, known, ready) = (runtime.to_owned(), known.map(str::to_owned), ready.clone());
-    Trial::test(trial_name(named, &runtime), move || {
+    let from_snapshot = matches!(subject, Subject::Runtime(_, Start::Snapshot));
+    let of_case = case.snapshot.clone().filter(|_| from_snapshot);
+    let (known, ready) = (known.map(str::to_owned).or(of_case), ready.clone());
+    let (name, subject) = (subject.name(), subject.clone());
+    Trial::test(trial_name(named, &name), move || {
         // A runtime that doesn't start at all is never a known difference.
         let known = known.filter(|_| ready.is_ok());
-        let result = ready.and_then(|()| trial::on_runtime(&case, &pyw, &runtime));
+        let result = ready.and_then(|()| match &subject {
+            Subject::Runtime(runtime, start) => trial::on_runtime(&case, &pyw, runtime, *start),
+            Subject::Native => Ok(()),
+        });
         let (outcome, result) = match (result, known) {
             (Ok(()), None) => (Outcome::Same, Ok(())),
             (Err(why), None) => (Outcome::Wrong, Err(why)),
@@ -166,11 +181,11 @@ fn runtime_trial(
             (Ok(()), Some(reason)) => (
                 Outcome::Wrong,
                 Err(format!(
-                    "the difference that {runtime}'s descriptor lists is no longer there: {reason}"
+                    "the difference that is listed for {name} is no longer there: {reason}"
                 )),
             ),
         };
-        table.record(&id, &runtime, outcome);
+        table.record(&id, &name, outcome);
         result.map_err(Into::into)
     })
 }

@@ -10,7 +10,7 @@ use crate::case::{Case, Code, NativeSwitch, Signal, Step};
 use crate::content::excerpt;
 use crate::place::{Names, Place, Snapshot, changes};
 use crate::process::{Action, Script, run};
-use crate::subject::{Native, Pyw};
+use crate::subject::{Native, Pyw, Start};
 
 /// Variables that native Python and pyw's caller have in every trial. The locale is set because Python otherwise
 /// sets one in its own environment.
@@ -38,11 +38,12 @@ pub fn on_native(case: &Case, native: &Native) -> Result<(), String> {
 }
 
 /// Runs a case with pyw on a runtime. An error says what differs.
-pub fn on_runtime(case: &Case, pyw: &Pyw, runtime: &str) -> Result<(), String> {
+pub fn on_runtime(case: &Case, pyw: &Pyw, runtime: &str, start: Start) -> Result<(), String> {
     as_often_as_needed(case, || {
         let place = Place::new(case.place, &case.files)?;
         let mut command = pyw.command(&place.home, &place.tmp);
         command.args(["--runtime", runtime]);
+        command.args(start.options());
         command.args(case.options.iter().map(|option| place.names.fill(option)));
         judge(case, &place, command, true)
     })

@@ -12,11 +12,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
+use pyw::config::{Config as Settings, Inputs, Partial, ScriptHeader};
 use pyw::interpreter::adapt::{self, Adaptation};
-use pyw::interpreter::wasm;
+use pyw::interpreter::{pybi, wasm};
 use pyw::package::{entry_points, filename, lock, metadata, page, requirement, script, wheel};
+use pyw::store::Sha256;
 use pyw::store::fetch::Page;
 use pyw::store::record;
+use pyw::store::unpack::{self, Format, Unpack};
 
 /// How often each parser is tried where `PROPTEST_CASES` does not say.
 const CASES: u32 = 400;
@@ -245,6 +248,176 @@ fn wasm_modules() {
     fuzz(&[&module], |bytes| {
         let _ = wasm::inspect(bytes);
         let _ = adapt::adapt(bytes, &all);
+    });
+}
+
+const PYBI_FILE: &str = "cpython-3.13.5-wasi_wasm32.pybi";
+
+const PYBI: &str = "Pybi-Version: 1.0\nGenerator: pyw test\nTag: wasi_wasm32\nWasm-Module: bin/python.wasm\nWasm-ABI: wasi_snapshot_preview1\nWasm-Import: wasi_snapshot_preview1 sock_open\nWasm-Feature: sign-ext\nWasm-Library: /usr/local/lib\nWasm-Builtin-Modules: sys zlib\n";
+
+const PYBI_METADATA: &str = r#"Metadata-Version: 2.2
+Name: cpython
+Version: 3.13.5
+Pybi-Environment-Marker-Variables: {"implementation_name":"cpython","os_name":"posix","platform_python_implementation":"CPython","platform_system":"wasi","python_full_version":"3.13.5","python_version":"3.13","sys_platform":"wasi"}
+Pybi-Paths: {"data":"lib","include":"lib","platinclude":"lib","platlib":"lib","platstdlib":"lib","purelib":"lib","scripts":"lib","stdlib":"lib"}
+Pybi-Wheel-Tag: cp313-cp313-PLATFORM
+Pybi-Wheel-Tag: py3-none-any
+"#;
+
+#[test]
+fn texts_of_pybis() {
+    pybi::Pybi::parse(PYBI).unwrap();
+    pybi::Metadata::parse(PYBI_METADATA).unwrap();
+    fuzz(
+        &[
+            PYBI.as_bytes(),
+            PYBI_METADATA.as_bytes(),
+            PYBI_FILE.as_bytes(),
+        ],
+        text(|text| {
+            if let Ok(pybi) = pybi::Pybi::parse(text) {
+                assert_eq!(pybi::Pybi::parse(&pybi.text()).unwrap(), pybi);
+            }
+            if let Ok(metadata) = pybi::Metadata::parse(text) {
+                assert_eq!(pybi::Metadata::parse(&metadata.text()).unwrap(), metadata);
+            }
+            let _ = pybi::PybiName::parse(text);
+        }),
+    );
+}
+
+/// What passes for CPython as far as one can tell without running it.
+const PYTHON: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (import "wasi_snapshot_preview1" "sock_open" (func (param i32 i32 i32) (result i32)))
+    (memory 1)
+    (func (export "_start") (call $exit (i32.extend8_s (i32.const 0))))
+    (data (i32.const 0) "PYTHONHOME\00PyImport_\00Py_Initialize"))"#;
+
+/// Both the bytes of an archive, and one whose parts were changed and whose RECORD agrees.
+#[test]
+fn pybis() {
+    use support::zip::{Entry, zip};
+    let parts: Vec<(&str, Vec<u8>)> = vec![
+        ("bin/python.wasm", wat::parse_str(PYTHON).unwrap()),
+        ("lib/python3.13/os.py", b"pass\n".to_vec()),
+        ("pybi-info/PYBI", PYBI.into()),
+        ("pybi-info/METADATA", PYBI_METADATA.into()),
+        ("pybi-info/RECORD", Vec::new()),
+        ("lib/link", b"python3.13/os.py".to_vec()),
+    ];
+    let archive = |changed: usize, bytes: &[u8]| {
+        let mut entries = Vec::new();
+        let mut lines = Vec::new();
+        for (at, (name, body)) in parts.iter().enumerate() {
+            let body = if at == changed { bytes } else { body };
+            match *name {
+                "pybi-info/RECORD" => continue,
+                "lib/link" => {
+                    let target = String::from_utf8_lossy(body);
+                    lines.push(record::Line::link(name, &target));
+                    entries.push(Entry::link(name, &target));
+                }
+                _ => {
+                    let sha256 = Sha256::of(body);
+                    lines.push(record::Line::of(name, sha256, body.len() as u64));
+                    entries.push(Entry::file(name, body));
+                }
+            }
+        }
+        let told = record::format(&lines);
+        let told = if changed == 4 { bytes } else { told.as_bytes() };
+        entries.push(Entry::file("pybi-info/RECORD", told));
+        zip(&entries)
+    };
+    let scratch = support::Scratch::new();
+    let file = scratch.path.join(PYBI_FILE);
+    let dest = scratch.path.join("out");
+    let take_in = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        let _ = std::fs::remove_dir_all(&dest);
+        let taken = pybi::read::unpack(&file, PYBI_FILE, &dest).map(drop);
+        let mut left = support::names(&scratch.path);
+        left.retain(|name| name != "out" && name != "store" && !name.ends_with(".pybi"));
+        assert!(left.is_empty(), "it wrote outside: {left:?}");
+        taken
+    };
+    let whole = archive(usize::MAX, b"");
+    take_in(&whole).unwrap();
+    fuzz(&[&whole], |bytes| drop(take_in(bytes)));
+    for (at, (name, body)) in parts.iter().enumerate() {
+        let seed = match *name {
+            "pybi-info/RECORD" => {
+                b"lib/python3.13/os.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,5\n"
+            }
+            _ => body.as_slice(),
+        };
+        fuzz(&[seed], |bytes| drop(take_in(&archive(at, bytes))));
+    }
+}
+
+/// What `pyw.toml` and a script's header say, and what the user would be shown of it.
+#[test]
+fn settings_of_strangers() {
+    let seed = b"runtime = 'wasmtime'\nmemory = '64M'\ntimeout = '1m 30s'\nopen-files = 64\nnetwork = 'host'\nmounts = ['data', '/srv/x:/y:rw', '~/z:ro']\nenv = ['A', 'B=c']\n";
+    fuzz(
+        &[seed],
+        text(|toml| {
+            let loaded = Settings::load(&Inputs {
+                cwd: Utf8Path::new("/nonexistent"),
+                home: Some(Utf8Path::new("/nonexistent/home")),
+                user_config_dir: None,
+                env: &|_| None,
+                script: Some(ScriptHeader {
+                    path: Utf8Path::new("/nonexistent/x.py"),
+                    toml,
+                    text: toml,
+                }),
+                cli: Partial::default(),
+            });
+            match loaded {
+                Ok(settings) => {
+                    for asks in &settings.asks {
+                        for (what, flag) in asks.rows() {
+                            assert!(!what.contains(char::is_control), "{what:?}");
+                            assert!(!flag.contains(char::is_control), "{flag:?}");
+                        }
+                    }
+                }
+                Err(error) => drop(error.to_string()),
+            }
+        }),
+    );
+}
+
+#[test]
+fn tars() {
+    use std::io::Write as _;
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(5);
+    header.set_mode(0o644);
+    builder
+        .append_data(&mut header.clone(), "package/a.txt", &b"hello"[..])
+        .unwrap();
+    header.set_size(0);
+    header.set_entry_type(tar::EntryType::Symlink);
+    builder
+        .append_link(&mut header, "package/link", "a.txt")
+        .unwrap();
+    let seed = builder.into_inner().unwrap();
+    let scratch = support::Scratch::new();
+    let file = scratch.path.join("x.tgz");
+    let dest = scratch.path.join("out");
+    fuzz(&[&seed], |bytes| {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(bytes).unwrap();
+        std::fs::write(&file, gz.finish().unwrap()).unwrap();
+        let _ = std::fs::remove_dir_all(&dest);
+        let _ = unpack::unpack(Format::Tgz, &file, &dest, &Unpack::default());
+        let mut left = support::names(&scratch.path);
+        left.retain(|name| name != "out" && name != "store" && name != "x.tgz");
+        assert!(left.is_empty(), "it wrote outside: {left:?}");
     });
 }
 

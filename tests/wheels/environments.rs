@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use camino::Utf8PathBuf;
 use pyw::error::Code;
 use pyw::interpreter::Interpreter;
-use pyw::package::environment::{self, Contents, Environment, EnvironmentError};
+use pyw::package::environment::{self, Bytecode, Contents, Environment, EnvironmentError};
 use pyw::package::prune;
 use pyw::package::wheel::{self, WheelRef};
 use pyw::store::Kind;
@@ -166,9 +166,16 @@ fn the_same_wheels_are_the_same_environment() {
             wheels: std::slice::from_ref(&one),
             roots,
         };
-        environment::provide(contents, interpreter, &scratch.store, &offline(), guest)
-            .unwrap()
-            .0
+        environment::provide(
+            contents,
+            interpreter,
+            &scratch.store,
+            &offline(),
+            guest,
+            Bytecode::SecondRun,
+        )
+        .unwrap()
+        .0
     };
     let own = interpreter(&scratch.path, "cpython");
     assert_eq!(
@@ -200,7 +207,15 @@ fn provide(scratch: &Scratch, wheels: &[WheelRef], guest: &Pretended) -> (Enviro
     let interpreter = interpreter(&scratch.path, "cpython");
     let contents = Contents { wheels, roots: &[] };
     let store = &scratch.store;
-    environment::provide(contents, &interpreter, store, &offline(), guest).unwrap()
+    environment::provide(
+        contents,
+        &interpreter,
+        store,
+        &offline(),
+        guest,
+        Bytecode::SecondRun,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -448,8 +463,15 @@ fn sources_of_a_project_are_importable() {
     let interpreter = interpreter(&scratch.path, "cpython");
     let guest = Pretended::default();
     let store = &scratch.store;
-    let (environment, _) =
-        environment::provide(contents, &interpreter, store, &offline(), &guest).unwrap();
+    let (environment, _) = environment::provide(
+        contents,
+        &interpreter,
+        store,
+        &offline(),
+        &guest,
+        Bytecode::SecondRun,
+    )
+    .unwrap();
     let file = environment.site_packages().join("_pyw_project.pth");
     assert_eq!(
         std::fs::read_to_string(file).unwrap(),

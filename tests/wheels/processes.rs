@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pyw::error::Code;
-use pyw::package::environment::{self, Contents, Environment, EnvironmentError};
+use pyw::package::environment::{self, Bytecode, Contents, Environment, EnvironmentError};
 use pyw::package::wheel::WheelRef;
 use pyw::store::{Kind, Store};
 
@@ -48,8 +48,15 @@ fn get(
     let contents = Contents { wheels, roots: &[] };
     let interpreter = interpreter(folder, "cpython");
     let guest = Pretended::default();
-    environment::provide(contents, &interpreter, store, &offline(), &guest)
-        .map(|(environment, _)| environment)
+    environment::provide(
+        contents,
+        &interpreter,
+        store,
+        &offline(),
+        &guest,
+        Bytecode::SecondRun,
+    )
+    .map(|(environment, _)| environment)
 }
 
 /// Every file of the environment, and what is in it.

@@ -254,6 +254,7 @@ pub fn run(folder: &Utf8Path) {
         env: BTreeMap::from([("COLUMNS".to_owned(), "60".to_owned())]),
         cwd: None,
         network: Network::None,
+        endpoints: Vec::new(),
         limits: Limits::default(),
         terminals: Terminals::default(),
         private_tmp: true,

@@ -25,7 +25,7 @@ mod settings;
 mod stack;
 mod streams;
 mod times;
-mod words;
+pub(in crate::interpreter) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;

@@ -6,7 +6,7 @@ use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, MemArgTarget, V
 pub(super) const FILESTAT: i32 = 64;
 
 /// `[address + offset]` of any alignment.
-pub(super) fn at(offset: u64) -> MemArg {
+pub(in crate::interpreter) fn at(offset: u64) -> MemArg {
     MemArg {
         offset,
         align: 0,
@@ -16,7 +16,7 @@ pub(super) fn at(offset: u64) -> MemArg {
 }
 
 /// Emits a function body: how many locals of each type it has besides its parameters, and its code.
-pub(super) fn function(
+pub(in crate::interpreter) fn function(
     i32_locals: u32,
     i64_locals: u32,
     code: impl FnOnce(&mut InstructionSink<'_>),
@@ -29,7 +29,7 @@ pub(super) fn function(
 }
 
 /// Emits `for (i = 0; i < count; i += step) body`, all unsigned and in locals; `i` must not wrap.
-pub(super) fn for_each(
+pub(in crate::interpreter) fn for_each(
     c: &mut InstructionSink<'_>,
     i: u32,
     count: u32,
@@ -45,13 +45,16 @@ pub(super) fn for_each(
 }
 
 /// Emits `if (<the value on the stack>) body`.
-pub(super) fn when(c: &mut InstructionSink<'_>, body: impl FnOnce(&mut InstructionSink<'_>)) {
+pub(in crate::interpreter) fn when(
+    c: &mut InstructionSink<'_>,
+    body: impl FnOnce(&mut InstructionSink<'_>),
+) {
     c.if_(BlockType::Empty);
     body(c);
     c.end();
 }
 
 /// The first bytes of a longer text, to be compared as one number.
-pub(super) fn first_bytes<const N: usize>(text: &str) -> [u8; N] {
+pub(in crate::interpreter) fn first_bytes<const N: usize>(text: &str) -> [u8; N] {
     std::array::from_fn(|i| text.as_bytes()[i])
 }

@@ -11,9 +11,13 @@ mod linux;
 #[cfg(target_os = "linux")]
 mod metadata;
 #[cfg(target_os = "linux")]
+mod mounts;
+#[cfg(target_os = "linux")]
 pub use linux::{Prepared, abilities};
+#[cfg(target_os = "linux")]
+pub use mounts::{Limited, drop_privileges, limit, own_mounts};
 
 #[cfg(not(target_os = "linux"))]
 mod none;
 #[cfg(not(target_os = "linux"))]
-pub use none::{Prepared, abilities};
+pub use none::{Limited, Prepared, abilities, drop_privileges, limit, own_mounts};

@@ -85,6 +85,7 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     if limits.output_size.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
+    adopt_orphans();
     let mut child = spawn(command, plan)?;
     let meters = match limits.output_size {
         Some(limit) => Meter::both(&mut child, limit, &events.1).map_err(wait)?,
@@ -94,6 +95,8 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     let mut broken: Option<LaunchError> = None;
     loop {
         if let Some(status) = child.try_wait().map_err(wait)? {
+            // Before its output ends, which it may hold open.
+            end_orphans();
             // All that it wrote arrives, unless the limit was met.
             let ended: Vec<bool> = meters.into_iter().map(Meter::end).collect();
             let within = !ended.contains(&false);
@@ -115,6 +118,10 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
                 (Some((signal, _)), Some(_)) => Ok(Outcome::Signal(signal)),
                 // wasmer answers SIGINT with a code of its own instead of dying by it.
                 (Some((signal, _)), None) if signal == libc::SIGINT => Ok(Outcome::Signal(signal)),
+                // What a runtime does that gets no more memory.
+                (_, Some(libc::SIGABRT)) if plan.data.is_some() => Err(LaunchError::Memory {
+                    limit: plan.watch.memory.as_ref().map_or(0, |(_, limit)| *limit),
+                }),
                 (_, Some(libc::SIGKILL)) => Ok(Outcome::Signal(libc::SIGKILL)),
                 (_, Some(signal)) if crash(signal) => Err(LaunchError::Crashed {
                     runtime: plan.runtime.clone(),
@@ -169,6 +176,43 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
         }
     }
 }
+
+/// Has what the runtime starts come to pyw when the runtime ends. In the fence it can start
+/// nothing; where there is none, what it leaves behind would outlive every limit.
+#[cfg(target_os = "linux")]
+fn adopt_orphans() {
+    // A kernel without it leaves them where they would go anyway.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopt_orphans() {}
+
+/// Kills what the runtime left behind, and what that leaves, until nothing comes any more.
+#[cfg(target_os = "linux")]
+fn end_orphans() {
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+    loop {
+        let mut found = false;
+        for task in std::fs::read_dir("/proc/self/task").into_iter().flatten() {
+            let Ok(task) = task else { continue };
+            let children = std::fs::read_to_string(task.path().join("children"));
+            for id in children.unwrap_or_default().split_whitespace() {
+                let Some(id) = id.parse().ok().and_then(Pid::from_raw) else {
+                    continue;
+                };
+                let _ = kill_process(id, Signal::KILL);
+                found |= waitpid(Some(id), WaitOptions::empty()).is_ok();
+            }
+        }
+        if !found {
+            return;
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_orphans() {}
 
 /// The processor time that all threads of a process have used; `None` where the system does not
 /// tell, and the kernel's own limit has to do.
@@ -289,6 +333,7 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
     // has no other thread at this point whose lock the child could miss.
     unsafe {
         command.pre_exec(move || {
+            fence::drop_privileges()?;
             die_with_parent()?;
             ignore_sigpipe();
             limits.set()?;
@@ -342,6 +387,7 @@ pub fn close_on_exec() -> std::io::Result<()> {
 struct ProcessLimits {
     /// In bytes.
     stack: Option<u64>,
+    data: Option<u64>,
     open_files: Option<u64>,
     /// In seconds.
     cpu: Option<u64>,
@@ -351,6 +397,7 @@ impl ProcessLimits {
     fn of(plan: &Plan) -> Self {
         Self {
             stack: plan.process_stack,
+            data: plan.data,
             open_files: plan.open_files,
             // A second more than what pyw watches over: this is for the case that it can't.
             cpu: plan.watch.cpu_time.map(|limit| limit.as_secs() + 1),
@@ -372,6 +419,7 @@ impl ProcessLimits {
             }
         }
         for (resource, limit) in [
+            (Resource::Data, self.data),
             (Resource::Nofile, self.open_files),
             (Resource::Cpu, self.cpu),
         ] {
@@ -466,5 +514,71 @@ pub fn die_by(signal: i32) {
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::plan::Watch;
+    use crate::sandbox::IsolationLevel;
+
+    /// What outlives its parent is this program's own child afterwards, so it runs alone.
+    #[test]
+    fn what_it_started_goes_along() {
+        let own = std::env::current_exe().unwrap();
+        let name = "launch::process::unix::tests::alone";
+        let output = Command::new(own)
+            .args(["--exact", name, "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    #[ignore = "run by the test above, in a process of its own"]
+    fn alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told");
+        // The inner shell ends at once, so that the second sleeper has no parent left.
+        let script = "sleep 300 & echo $! > $TOLD; sh -c 'sleep 300 & echo $! >> $TOLD'; wait";
+        let plan = Plan {
+            runtime: "sh".into(),
+            version: None,
+            isolation: IsolationLevel::None,
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into()],
+            env: BTreeMap::from([
+                ("PATH".into(), "/usr/bin:/bin".into()),
+                ("TOLD".into(), told.to_str().unwrap().into()),
+            ]),
+            process_stack: None,
+            data: None,
+            open_files: None,
+            fence: None,
+            scratch: None,
+            watch: Watch {
+                timeout: Some(Duration::from_millis(700)),
+                ..Watch::default()
+            },
+            grants: Vec::new(),
+        };
+        let ended = watch(&plan, Events::listen().unwrap());
+        assert!(
+            matches!(ended, Err(LaunchError::TimedOut { .. })),
+            "{ended:?}"
+        );
+        let sleepers = std::fs::read_to_string(&told).unwrap();
+        let sleepers: Vec<_> = sleepers.split_whitespace().collect();
+        assert_eq!(sleepers.len(), 2);
+        for id in sleepers {
+            assert!(!std::path::Path::new("/proc").join(id).exists(), "{id}");
+        }
     }
 }

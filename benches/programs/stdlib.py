@@ -1,0 +1,6 @@
+import argparse
+import dataclasses
+import json
+import pathlib
+import re
+import typing

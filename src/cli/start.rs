@@ -1,0 +1,366 @@
+//! Where a run begins: at a snapshot, or at CPython's own start-up.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8Path;
+
+use super::compile;
+use super::context::Context;
+use crate::error::Error;
+use crate::interpreter::adapt::Adaptation;
+use crate::interpreter::snapshot::{Found, Snapshot, SnapshotError, Wanted, preload};
+use crate::interpreter::{Interpreter, InterpreterError, Module, Platform};
+use crate::launch;
+use crate::package::environment::Environment;
+use crate::plan::Beginning;
+use crate::request::{Program, Request, snapshot};
+use crate::runtime::Runtime;
+use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox};
+use crate::store::hash::Sha256;
+use crate::ui::progress::{self, Progress};
+
+/// The cache of notes on which starts were seen, and which snapshots work where.
+const NOTES: &str = "snapshots";
+
+/// How far a run goes to have a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// It takes one that is there.
+    Look,
+    /// The second start of the same kind makes one.
+    SecondRun,
+    /// It is made now, also if that failed before.
+    Now,
+}
+
+/// A program that could begin from a snapshot.
+pub struct Candidate<'a> {
+    pub context: &'a Context,
+    pub request: &'a Request,
+    pub sandbox: &'a Sandbox,
+    pub interpreter: &'a Interpreter,
+    pub environment: Option<&'a Environment>,
+    pub runtime: &'a Runtime,
+}
+
+/// The module to begin with, and what the plan says of it.
+pub struct Start {
+    pub module: Module,
+    /// The snapshot was made with the packages of this run.
+    knows_packages: bool,
+    pub beginning: Beginning,
+}
+
+impl Candidate<'_> {
+    /// Finds or makes the snapshot that this run begins from; without one, the interpreter's own
+    /// module.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn start(&self, effort: Effort) -> Result<Start, Error> {
+        let plain = |reason: String| {
+            let adaptations = &self.runtime.descriptor.quirks.adaptations;
+            Start {
+                module: self
+                    .interpreter
+                    .adapted_module(adaptations, &self.context.store),
+                knows_packages: false,
+                beginning: Beginning::Plain { reason },
+            }
+        };
+        if self.interpreter.info.system() != Platform::Wasi {
+            return Ok(plain(
+                "snapshots are made of interpreters for WASI only".into(),
+            ));
+        }
+        if !self.context.config.snapshots.value {
+            return Ok(plain(format!(
+                "snapshots are switched off ({})",
+                self.context.config.snapshots.origin
+            )));
+        }
+        if let Some(reason) = snapshot::unfit(self.request, self.sandbox) {
+            return Ok(plain(reason));
+        }
+        if self.odd_source() {
+            return Ok(plain(
+                "the script's text is not UTF-8, which Python tells of in its own way".into(),
+            ));
+        }
+        let mounts = self.packages();
+        let packages = self
+            .environment
+            .map(|environment| environment.key.as_str())
+            .zip(mounts.as_deref());
+        let names = match self.names(packages.map(|(key, _)| key), effort) {
+            Ok(names) => names,
+            Err(reason) => return Ok(plain(reason)),
+        };
+        let wanted = Wanted {
+            interpreter: self.interpreter,
+            packages,
+            names: &names,
+        };
+        let found = match self.snapshot(&wanted, effort)? {
+            Ok(found) => found,
+            Err(reason) => return Ok(plain(reason)),
+        };
+        if let Some(reason) = snapshot::too_large(&found, self.sandbox) {
+            return Ok(plain(reason));
+        }
+        let module = self.module(&found);
+        if let Some(reason) = self.trial(&wanted, &found, &module, effort)? {
+            return Ok(plain(reason));
+        }
+        Ok(Start {
+            module,
+            knows_packages: packages.is_some(),
+            beginning: Beginning::Snapshot {
+                modules: found.modules.len(),
+            },
+        })
+    }
+
+    /// The packages' mounts, if a snapshot can be made with them: what their folder has Python do at
+    /// every start cannot be done in advance.
+    fn packages(&self) -> Option<Vec<Mount>> {
+        let environment = self.environment?;
+        let listing = environment.site_packages().read_dir_utf8().ok()?;
+        for entry in listing.flatten() {
+            let name = entry.file_name();
+            let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
+            if ending.ends_with("pth") || matches!(stem, "sitecustomize" | "usercustomize") {
+                return None;
+            }
+        }
+        Some(environment.mounts(self.interpreter, false))
+    }
+
+    /// The modules that the snapshot is made of: one snapshot serves all programs with the same
+    /// packages, and grows by what a new one imports.
+    fn names(&self, packages: Option<&str>, effort: Effort) -> Result<Vec<String>, String> {
+        let store = &self.context.store;
+        let of = |text: String| Sha256::of(text.as_bytes()).to_string();
+        let key = of(format!("{} {packages:?}", self.interpreter.key));
+        let current: Option<Vec<String>> = store.note(NOTES, &key);
+        let builtin = &self.interpreter.info.builtin_modules;
+        let mut own = preload::imports(&self.text());
+        own.retain(|name| !builtin.contains(name));
+        let lacks = |names: &[String]| own.iter().any(|name| !names.contains(name));
+        if let Some(names) = &current
+            && (effort == Effort::Look || !lacks(names))
+        {
+            return Ok(names.clone());
+        }
+        if effort == Effort::SecondRun {
+            let seen = of(format!("{key} {own:?}"));
+            if store.note::<bool>(NOTES, &seen).is_none() {
+                store.put_note(NOTES, &seen, &true);
+                return current.ok_or_else(|| "the second start makes a snapshot".into());
+            }
+        }
+        if effort == Effort::Look {
+            return Err("no snapshot was made yet".into());
+        }
+        let mut names = current.unwrap_or_default();
+        if names.len() + own.len() > preload::MOST {
+            names.clear();
+        }
+        names.extend(preload::COMMON.map(str::to_owned));
+        names.extend(own);
+        names.sort();
+        names.dedup();
+        store.put_note(NOTES, &key, &names);
+        Ok(names)
+    }
+
+    /// The program's text, as far as it can be had.
+    fn text(&self) -> String {
+        let read = |path: &Utf8Path| std::fs::read_to_string(path).unwrap_or_default();
+        match &self.request.program {
+            Program::Code(code) => code.clone(),
+            Program::Module(name) => format!("import {name}"),
+            Program::Script(written) => {
+                let path = self.request.caller_cwd.join(written);
+                match path.is_dir() {
+                    true => read(&path.join("__main__.py")),
+                    false => read(&path),
+                }
+            }
+            Program::Command(name) => {
+                let script = self.environment.map(|e| e.folder.join("bin").join(name));
+                script.map_or_else(String::new, |path| read(&path))
+            }
+            Program::Stdin | Program::Prompt => String::new(),
+        }
+    }
+
+    /// Whether the script is text that CPython reads otherwise from a file than from memory: not
+    /// UTF-8, of another encoding, or with NUL bytes.
+    fn odd_source(&self) -> bool {
+        let Program::Script(written) = &self.request.program else {
+            return false;
+        };
+        let path = self.request.caller_cwd.join(written);
+        if path.extension() == Some("pyc") || path.is_dir() {
+            return false;
+        }
+        let Ok(bytes) = std::fs::read(&path) else {
+            return false;
+        };
+        let text = std::str::from_utf8(&bytes);
+        let odd = bytes.contains(&0) || text.is_err() || text.is_ok_and(names_encoding);
+        // Of a zip, the end tells.
+        let zip = || bytes.windows(4).any(|window| window == b"PK\x05\x06");
+        odd && !zip()
+    }
+
+    /// The sandbox as a snapshot begins in it.
+    #[must_use]
+    pub fn from_snapshot(&self, start: &Start) -> Sandbox {
+        let mut sandbox = self.sandbox.clone();
+        if !start.knows_packages
+            && let (Some(start), Some(_)) = (&mut sandbox.start, self.environment)
+        {
+            start.site = Some(self.interpreter.site_guest());
+        }
+        sandbox
+    }
+
+    /// The snapshot, or why there is none.
+    fn snapshot(
+        &self,
+        wanted: &Wanted<'_>,
+        effort: Effort,
+    ) -> Result<Result<Snapshot, String>, Error> {
+        let store = &self.context.store;
+        let mut found = wanted.find(store);
+        if effort == Effort::Now && matches!(found, Found::SetAside(_)) {
+            wanted.forget(store).map_err(failed)?;
+            found = Found::Missing;
+        }
+        if found == Found::Missing {
+            if effort == Effort::Look {
+                return Ok(Err("no snapshot was made yet".into()));
+            }
+            let version = &self.interpreter.info.version;
+            let what = format!("taking a snapshot of CPython {version}, once");
+            let spinner = Progress::spinner(&what);
+            found = wanted.make(store, &self.context.guest()).map_err(failed)?;
+            drop(spinner);
+            if let Found::Ready(snapshot) = &found {
+                for (name, reason) in &snapshot.left_out {
+                    progress::verbose(&format!("not imported in advance: {name}: {reason}"));
+                }
+            }
+        }
+        Ok(match found {
+            Found::Ready(snapshot) => Ok(snapshot),
+            Found::SetAside(reason) => Err(reason),
+            Found::Missing => Err("it is not there".into()),
+        })
+    }
+
+    fn adaptations(&self) -> &BTreeSet<Adaptation> {
+        &self.runtime.descriptor.quirks.adaptations
+    }
+
+    fn module(&self, found: &Snapshot) -> Module {
+        found.adapted_module(self.interpreter, self.adaptations(), &self.context.store)
+    }
+
+    /// Tries a snapshot on this runtime, unless that was done. Answers with what is wrong with it.
+    fn trial(
+        &self,
+        wanted: &Wanted<'_>,
+        found: &Snapshot,
+        module: &Module,
+        effort: Effort,
+    ) -> Result<Option<String>, Error> {
+        let store = &self.context.store;
+        let text = format!(
+            "{} {:?} {:?}",
+            module.identity, self.runtime.version, self.runtime.build
+        );
+        let key = Sha256::of(text.as_bytes()).to_string();
+        if store.note::<bool>(NOTES, &key).is_some() {
+            return Ok(None);
+        }
+        if effort == Effort::Look {
+            return Ok(Some(
+                "the snapshot was not tried on this runtime yet".into(),
+            ));
+        }
+        found.adapted(self.adaptations(), store)?;
+        let mut module = module.clone();
+        let what = format!("a snapshot of CPython {}", self.interpreter.info.version);
+        module.compiled = compile::known(self.context, self.runtime, &module);
+        if module.compiled.is_none() {
+            module.compiled = match effort {
+                Effort::Now => compile::on_purpose(self.context, self.runtime, &module, &what)?,
+                _ => compile::before_run(self.context, self.runtime, &module, &what)?,
+            };
+        }
+        match self.try_out(&module) {
+            Ok(()) => {
+                store.put_note(NOTES, &key, &true);
+                Ok(None)
+            }
+            Err(why) => {
+                let error = SnapshotError::Trial(format!("{}: {why}", self.runtime.label()));
+                progress::note(&error.to_string());
+                wanted
+                    .set_aside(store, &error.to_string())
+                    .map_err(failed)?;
+                Ok(Some(error.to_string()))
+            }
+        }
+    }
+
+    fn try_out(&self, module: &Module) -> Result<(), String> {
+        let args = ["-c", crate::guest::TRIAL, "one", "two words", ""];
+        let mut sandbox = Sandbox::bare(args.map(str::to_owned).to_vec());
+        sandbox.mounts.push(Mount {
+            host: self.interpreter.library(),
+            guest: self.interpreter.library_guest().to_owned(),
+            access: Access::Read,
+            purpose: Purpose::Interpreter,
+        });
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let output = folder.path().join("output");
+        let output = Utf8Path::from_path(&output).ok_or("a path that is not UTF-8")?;
+        let plan = self
+            .context
+            .plan(&sandbox, self.runtime, module, IsolationLevel::None)
+            .map_err(|error| error.to_string())?;
+        launch::capture_into(&plan, output)?;
+        let printed = std::fs::read_to_string(output).map_err(|error| error.to_string())?;
+        match printed == crate::guest::TRIAL_OUTPUT {
+            true => Ok(()),
+            false => Err(format!("it printed {printed:?}")),
+        }
+    }
+}
+
+/// Whether one of the first two lines is a comment that names an encoding (PEP 263) other than
+/// UTF-8.
+fn names_encoding(text: &str) -> bool {
+    text.lines().take(2).any(|line| {
+        let line = line.trim_start_matches(['\u{feff}', ' ', '\t', '\x0c']);
+        let Some((_, name)) = line
+            .strip_prefix('#')
+            .and_then(|comment| comment.split_once("coding"))
+        else {
+            return false;
+        };
+        let Some(name) = name.strip_prefix([':', '=']) else {
+            return false;
+        };
+        let name = name.trim_start().to_ascii_lowercase();
+        !name.starts_with("utf-8") && !name.starts_with("utf8")
+    })
+}
+
+fn failed(error: SnapshotError) -> Error {
+    Error::Interpreter(InterpreterError::Snapshot(error))
+}
