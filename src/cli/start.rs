@@ -107,9 +107,6 @@ impl Candidate<'_> {
             Ok(found) => found,
             Err(reason) => return Ok(plain(reason)),
         };
-        if let Some(reason) = snapshot::too_large(&found, self.sandbox) {
-            return Ok(plain(reason));
-        }
         let module = self.module(&found);
         if let Some(reason) = self.trial(&wanted, &found, &module, effort)? {
             return Ok(plain(reason));

@@ -223,15 +223,6 @@ def environment(text, count):
     return told
 
 
-def part_heap():
-    """Has libc's allocator begin a new piece of its heap, behind what this run got from the runtime
-    before. It would meet that piece at its first want of memory, and where a limit lets it have half
-    of what it needs it aborts instead of failing."""
-    blocks = [bytes(1 << 18)]
-    while id(blocks[-1]) < header(24):
-        blocks.append(bytes(1 << 18))
-
-
 def open_streams(unbuffered):
     try:
         name = locale.setlocale(locale.LC_CTYPE, "")
@@ -492,8 +483,6 @@ def resume():
     at, kind, text, letters = options(args)
     safe, unbuffered = apply_options(letters)
     open_streams(unbuffered)
-    if "memory" in told:
-        part_heap()
     if "executable" in told:
         sys.executable = sys._base_executable = args[0] = told["executable"]
     sys.orig_argv[:] = args
@@ -548,12 +537,6 @@ def resume():
         code = exit_code(error.code)
     except BaseException as error:
         code = report(error)
-        # As `start.py` does where CPython reports it.
-        if isinstance(error, MemoryError) and "memory" in told:
-            try:
-                posix.close(posix.open(told["memory"], posix.O_WRONLY | posix.O_CREAT))
-            except OSError:
-                pass
     finish(code)
 
 

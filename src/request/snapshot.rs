@@ -4,7 +4,7 @@
 //! change anything. What `guest/resume.py` can make up for is allowed here, and nothing else.
 
 use super::{Program, Request};
-use crate::interpreter::snapshot::{SLOTS, Snapshot};
+use crate::interpreter::snapshot::SLOTS;
 use crate::sandbox::Sandbox;
 
 /// Python's options that a snapshot's start can make up for.
@@ -21,10 +21,6 @@ const SPARE_SLOTS: usize = 2;
 
 /// The most that the guest paths of all mounts may take, in bytes.
 const PATHS: usize = 16 * 1024;
-
-/// What a program may use beside what the interpreter itself does, in bytes, so that a limit on
-/// memory strikes as it would without a snapshot.
-const LEAST_MEMORY: u64 = 16 << 20;
 
 /// Why a run cannot begin from a snapshot; `None` if it can. Looks at what was asked for only.
 #[must_use]
@@ -52,6 +48,11 @@ pub fn unfit(request: &Request, sandbox: &Sandbox) -> Option<String> {
     {
         return Some(format!("{name}={value} changes how Python starts"));
     }
+    // A snapshot's heap is in pieces, and where the limit allows half of what libc's allocator wants
+    // of the next one, it aborts: no MemoryError would reach the program.
+    if sandbox.limits.memory.is_some() {
+        return Some("--memory is counted from CPython's own start".into());
+    }
     if sandbox.mounts.len() + SPARE_SLOTS > SLOTS {
         return Some(format!(
             "a snapshot has room for {} mounts, and these are {}",
@@ -63,12 +64,4 @@ pub fn unfit(request: &Request, sandbox: &Sandbox) -> Option<String> {
         return Some("the paths of the mounts are too long for a snapshot".into());
     }
     None
-}
-
-/// Whether a limit on memory leaves no room for what a snapshot begins with.
-#[must_use]
-pub fn too_large(snapshot: &Snapshot, sandbox: &Sandbox) -> Option<String> {
-    let limit = sandbox.limits.memory?;
-    (limit < snapshot.memory + LEAST_MEMORY)
-        .then(|| "--memory leaves too little room for a snapshot".into())
 }
