@@ -136,9 +136,10 @@ Settings come from, each going before the ones above it:
 
 Keys: runtime, runtimes, python, snapshots, store, offline, network, memory, stack, timeout,
 cpu-time, output-size, tmp-size, open-files, isolation, cwd, mounts, env, and the table [paths] with
-the path of a runtime by its name. A project, and a script in the [tool.pyw] of its header, may choose a runtime
-and an interpreter, set limits and variables, and ask for mounts, for your variables and for the
-network; you alone can grant that, by the command line, your own file or `pyw trust`.
+the path of a runtime by its name. A project, and a script in the [tool.pyw] of its header, may
+choose a runtime and an interpreter, set limits and variables, and ask for mounts, for your
+variables and for the network; you alone can grant that, by the command line, your own file or
+`pyw trust`.
 
 `pyw config show` prints each value and where it comes from.
 ";

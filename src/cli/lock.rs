@@ -89,7 +89,7 @@ pub fn make(
     old: Option<&Lock>,
     path: &Utf8Path,
 ) -> Result<Lock, Error> {
-    let index = packages::index(context, brief)?;
+    let index = packages::index(context, brief, interpreter)?;
     let preferences = old.map(blueprint::versions_of).unwrap_or_default();
     let store = &context.store;
     let resolution = blueprint::resolve_anew(brief, interpreter, &index, store, preferences)?;

@@ -108,6 +108,10 @@ pub struct PackageOptions {
     /// Ask no index at all
     #[arg(long, help_heading = "What packages it gets")]
     pub no_index: bool,
+
+    /// Where the packages of Pyodide's own distribution are, in place of its CDN
+    #[arg(long, value_name = "DIR|URL", help_heading = "What packages it gets")]
+    pub pyodide_packages: Option<String>,
 }
 
 /// Whose packages a management command is about.

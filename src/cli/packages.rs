@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::interpreter::Interpreter;
 use crate::package::blueprint::{self, DrawnFrom};
 use crate::package::brief::Surroundings;
+use crate::package::distribution::Distribution;
 use crate::package::environment::{self, Bytecode, Contents, Environment};
 use crate::package::project::Project;
 use crate::package::resolution::{Prereleases, parse_upload_before};
@@ -157,6 +158,7 @@ fn finish(mut brief: Brief, options: &PackageOptions, context: &Context) -> Resu
         extra_index_url: options.extra_index_url.clone(),
         find_links: options.find_links.clone(),
         no_index: options.no_index,
+        pyodide_packages: options.pyodide_packages.clone(),
     };
     // What the command line says goes before what files say.
     index.merge(std::mem::take(&mut brief.index));
@@ -177,13 +179,21 @@ fn finish(mut brief: Brief, options: &PackageOptions, context: &Context) -> Resu
     Ok(brief)
 }
 
-/// The indexes that a brief's packages come from.
+/// The indexes that a brief's packages come from, and what was built along with its interpreter.
 ///
 /// # Errors
 /// A setting that names one is wrong.
-pub fn index(context: &Context, brief: &Brief) -> Result<Index, Error> {
+pub fn index(context: &Context, brief: &Brief, interpreter: &Interpreter) -> Result<Index, Error> {
     let settings = IndexSettings::from_process(&brief.index)?;
-    let index = Index::new(settings, context.fetcher.clone(), &context.store);
+    let place = settings.pyodide_packages.as_ref();
+    let place = place.map(|setting| setting.value.clone());
+    // Who wants no index wants nothing else that was not named.
+    let distribution = match (&place, &settings.index) {
+        (None, None) => Distribution::default(),
+        _ => Distribution::of(interpreter, place)?,
+    };
+    let index = Index::new(settings, context.fetcher.clone(), &context.store)
+        .with_distribution(distribution);
     Ok(match brief.upgrade {
         crate::package::resolution::Upgrade::None => index,
         _ => index.with_refresh(),
@@ -203,7 +213,7 @@ pub fn provide(
     if brief.is_empty() {
         return Ok(None);
     }
-    let index = index(context, brief)?;
+    let index = index(context, brief, interpreter)?;
     let blueprint = blueprint::draw(brief, interpreter, &index, &context.store)?;
     let from = match &blueprint.drawn_from {
         DrawnFrom::Lock(path) => format!("as {path} has them"),

@@ -25,7 +25,7 @@ pub fn execute(subject: &Subject, format: Format, common: &Common) -> Result<Exi
         });
     }
     let interpreter = context.interpreter_for(&brief, subject.platform()?)?;
-    let index = packages::index(&context, &brief)?;
+    let index = packages::index(&context, &brief, &interpreter)?;
     let preferences = blueprint::own_lock(&brief)?.map(|(_, lock)| versions_of(&lock));
     let (resolution, _) =
         blueprint::resolution(&brief, &interpreter, &index, &context.store, preferences)?;

@@ -15,7 +15,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::error::InterpreterError;
 use super::pybi::{self, read::Verified};
 use super::{
-    INFO_FILE, LICENSES, LOADER, MODULE, NO_JAVASCRIPT, ORIGINALS, START_MODULE, format_tag,
+    INFO_FILE, LICENSES, LOADER, MODULE, NO_JAVASCRIPT, ORIGINALS, PACKAGES, START_MODULE,
+    format_tag,
 };
 use crate::store::hash::Sha256;
 use crate::store::unpack;
@@ -328,6 +329,10 @@ impl Emscripten {
             staging.join(format!("lib/python{version}/site-packages")),
         ] {
             std::fs::create_dir_all(&folder).map_err(io("make", &folder))?;
+        }
+        let lock = self.library.with_file_name("pyodide-lock.json");
+        if lock.is_file() {
+            copy_file(&lock, &staging.join(PACKAGES))?;
         }
         Ok(true)
     }

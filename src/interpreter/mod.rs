@@ -45,9 +45,11 @@ const START_MODULE: &str = "_pyw_start.pyc";
 const NO_JAVASCRIPT: &str = "js.py";
 /// The JavaScript beside [`MODULE`] that an Emscripten build comes with.
 pub const LOADER: &str = "python.mjs";
+/// The lock of the packages that were built along with an Emscripten build.
+pub const PACKAGES: &str = "lib/pyodide-lock.json";
 /// Changes whenever imports come out differently by pyw's Rust code; what the guest's part does is
 /// told by its text.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The end of an interpreter's name in the store: another pyw, which imports otherwise, does not
 /// use it.

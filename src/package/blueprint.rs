@@ -36,7 +36,7 @@ use crate::store::{Sha256, Store};
 use crate::ui::progress;
 
 /// Changes whenever the same question may get another answer.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The files of an environment, pinned.
 #[derive(Clone, Debug)]

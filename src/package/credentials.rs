@@ -215,6 +215,7 @@ mod tests {
             }),
             extra: Vec::new(),
             find_links: Vec::new(),
+            pyodide_packages: None,
         })
         .with_netrc(
             "# mine\nmachine a.org login me password \"p w\\\"\"\nmacdef x\nmachine evil login\n\n\

@@ -73,6 +73,18 @@ pub enum PackageError {
         /// The version that it is.
         version: String,
     },
+    /// A wheel that was built along with the interpreter cannot be had.
+    #[error(
+        "{file} is of the interpreter's own distribution, and is not to be had from {place}: {source}"
+    )]
+    Distribution {
+        /// The wheel.
+        file: String,
+        /// Where it should be, without secrets.
+        place: String,
+        /// What went wrong.
+        source: Box<StoreError>,
+    },
     /// The store or the network failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -98,6 +110,11 @@ impl PackageError {
             Self::Interpreter { .. } => Code::Interpreter,
             Self::Direct { .. } | Self::NoSolution(_) | Self::Python { .. } => Code::Resolution,
             Self::NoDigest { .. } => Code::Integrity,
+            // It is the place that the user names which lacks the file, and not the store.
+            Self::Distribution { source, .. } => match **source {
+                StoreError::Io { .. } => Code::Network,
+                _ => source.code(),
+            },
             Self::Store(error) => error.code(),
             Self::Shared(error) => error.code(),
             Self::Internal { .. } => Code::Internal,
@@ -109,6 +126,14 @@ impl PackageError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoSolution(report) => report.hint(),
+            Self::Distribution { source, .. } => match **source {
+                StoreError::Offline { .. } | StoreError::Integrity { .. } => None,
+                _ => Some(
+                    "name a folder or address that has these files with --pyodide-packages or \
+                     PYW_PYODIDE_PACKAGES; Pyodide's release archive has them"
+                        .to_owned(),
+                ),
+            },
             Self::Store(error) => error.hint(),
             Self::Shared(error) => error.hint(),
             Self::NoDigest { file, .. } => Some(format!(

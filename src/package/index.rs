@@ -14,12 +14,13 @@ use reqwest::Url;
 
 use super::candidate::{Filter, Link, Listed, Project, Sidecar, Wheel};
 use super::credentials::{Credentials, without};
+use super::distribution::{self, Distribution};
 use super::error::PackageError;
 use super::filename::WheelName;
 use super::metadata::{METADATA_CAP, Metadata};
 use super::name::PackageName;
 use super::page;
-use super::requirement::last_segment;
+use super::requirement::{Requirement, last_segment};
 use crate::config::Origin;
 use crate::store::indexes::{IndexSettings, Links};
 use crate::store::source::{join, redacted};
@@ -44,6 +45,7 @@ pub struct Index {
 #[derive(Debug)]
 struct Inner {
     settings: IndexSettings,
+    distribution: Distribution,
     fetcher: Arc<Fetcher>,
     store: Store,
     credentials: Credentials,
@@ -60,6 +62,8 @@ pub enum MetadataError {
     Wrong(String),
     /// The network or the store failed.
     Store(StoreError),
+    /// A wheel of the interpreter's own distribution cannot be had.
+    Distribution(PackageError),
 }
 
 impl From<StoreError> for MetadataError {
@@ -76,6 +80,7 @@ impl Index {
             inner: Arc::new(Inner {
                 credentials: Credentials::new(&settings),
                 settings,
+                distribution: Distribution::default(),
                 fetcher,
                 store: store.clone(),
                 refresh: false,
@@ -83,6 +88,12 @@ impl Index {
                 wheels: OnceLock::new(),
             }),
         }
+    }
+
+    /// Has the packages that were built along with an interpreter, too.
+    #[must_use]
+    pub fn with_distribution(self, distribution: Distribution) -> Self {
+        self.change(|inner| inner.distribution = distribution)
     }
 
     /// Asks for every page again, however young the one in the cache is.
@@ -127,11 +138,23 @@ impl Index {
         path.is_file().then_some(path)
     }
 
-    /// All that the first index that knows the project has of it, and what the links have.
+    /// All that the first index that knows the project has of it, what the links have, and what was
+    /// built along with the interpreter.
     ///
     /// # Errors
     /// An index cannot be reached, or its page cannot be read.
     pub fn project(&self, name: &PackageName, filter: &Filter) -> Result<Project, PackageError> {
+        let mut project = self.of_indexes(name, filter)?;
+        let distribution = &self.inner.distribution;
+        let files = distribution.files(name);
+        if !files.is_empty() {
+            let more = Project::new(name, distribution.label(), &files, filter, false);
+            distribution::add(&mut project, more);
+        }
+        Ok(project)
+    }
+
+    fn of_indexes(&self, name: &PackageName, filter: &Filter) -> Result<Project, PackageError> {
         let inner = &*self.inner;
         let linked = self.links()?;
         let mut files: Vec<Listed<'_>> = linked
@@ -242,11 +265,42 @@ impl Index {
         Ok(Place::Url(url))
     }
 
+    /// Where a wheel of a project was found, without secrets.
+    #[must_use]
+    pub fn label(&self, name: &PackageName, wheel: &Wheel, project: &Project) -> String {
+        let distribution = &self.inner.distribution;
+        match distribution.needs(name, wheel) {
+            Some(_) => distribution.label(),
+            None => project.index.clone(),
+        }
+    }
+
     /// The metadata of a wheel, checked against its name.
     ///
     /// # Errors
     /// They cannot be had, or are wrong.
     pub fn metadata(&self, wheel: &Wheel) -> Result<Metadata, MetadataError> {
+        let name = WheelName::parse(&wheel.filename).map_err(MetadataError::Wrong)?;
+        let distribution = &self.inner.distribution;
+        let Some(needs) = distribution.needs(&name.name, wheel) else {
+            return self.own_metadata(wheel);
+        };
+        let mut metadata = self.own_metadata(wheel).map_err(|error| match error {
+            MetadataError::Store(error) => {
+                MetadataError::Distribution(distribution.failure(&wheel.filename, error))
+            }
+            other => other,
+        })?;
+        for need in needs {
+            if !metadata.requires.iter().any(|known| known.name == *need) {
+                let need = Requirement::parse_lenient(need.as_str());
+                metadata.requires.push(need.map_err(MetadataError::Wrong)?);
+            }
+        }
+        Ok(metadata)
+    }
+
+    fn own_metadata(&self, wheel: &Wheel) -> Result<Metadata, MetadataError> {
         let name = WheelName::parse(&wheel.filename).map_err(MetadataError::Wrong)?;
         if let Some(bytes) = wheel.sha256.and_then(|digest| self.cached(digest)) {
             return check(&name, &bytes);

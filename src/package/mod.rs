@@ -10,6 +10,7 @@ pub mod brief;
 pub mod bytecode;
 pub mod candidate;
 pub mod credentials;
+pub mod distribution;
 pub mod entry_points;
 pub mod environment;
 pub mod error;

@@ -233,6 +233,7 @@ fn add_direct(
             let (wheel, metadata) = found.map_err(|error| match error {
                 MetadataError::Wrong(problem) => unusable(problem),
                 MetadataError::Store(error) => error.into(),
+                MetadataError::Distribution(error) => error,
             })?;
             let unfit = WheelName::parse(&wheel.filename)
                 .ok()
@@ -378,7 +379,8 @@ fn source(
                 wheel.size = path.metadata().ok().map(|metadata| metadata.len());
             }
             let index = provider.scout.index();
-            file(index, &wheel, Some(&project.index)).map(Source::Wheel)
+            let label = index.label(name, &wheel, &project);
+            file(index, &wheel, Some(&label)).map(Source::Wheel)
         }
         _ => Err(PackageError::Internal {
             problem: format!("{name} {version} was chosen and has no wheel"),

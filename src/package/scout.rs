@@ -291,6 +291,9 @@ impl Shared {
                 Err(MetadataError::Store(error)) => {
                     Err(Arc::new(Failure::Fatal(Arc::new(error.into()))))
                 }
+                Err(MetadataError::Distribution(error)) => {
+                    Err(Arc::new(Failure::Fatal(Arc::new(error))))
+                }
             }
         })
         .clone()

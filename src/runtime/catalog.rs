@@ -29,6 +29,12 @@ const BUILT_IN: &[(&str, &str, Option<&str>)] = &[
         include_str!("../../runtimes/node.toml"),
         Some(include_str!("../../runtimes/node/host.mjs")),
     ),
+    (
+        "deno",
+        include_str!("../../runtimes/deno.toml"),
+        // Deno knows what the script uses of node.
+        Some(include_str!("../../runtimes/node/host.mjs")),
+    ),
 ];
 
 /// The runtime that is installed where none is found that runs a platform.

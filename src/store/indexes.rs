@@ -13,6 +13,9 @@
 //!    names (`/dev/null`: no file at all), that of the virtual environment, the user's
 //!    (`~/.config/pip/pip.conf`, `~/.pip/pip.conf`), the system's (`/etc/pip.conf`).
 //!
+//! Where the packages of Pyodide's own distribution are, only `--pyodide-packages` and
+//! `PYW_PYODIDE_PACKAGES` say; they are no index.
+//!
 //! An empty variable is as if unset. Without any setting the index is PyPI.
 //!
 //! The extra indexes are asked first, in their order, and the index last. **The first one that
@@ -40,6 +43,8 @@ pub struct IndexArguments {
     pub find_links: Vec<String>,
     /// `--no-index`.
     pub no_index: bool,
+    /// `--pyodide-packages`.
+    pub pyodide_packages: Option<String>,
 }
 
 impl IndexArguments {
@@ -49,6 +54,7 @@ impl IndexArguments {
         self.extra_index_url.extend(file.extra_index_url);
         self.find_links.extend(file.find_links);
         self.no_index |= file.no_index;
+        self.pyodide_packages = self.pyodide_packages.take().or(file.pyodide_packages);
     }
 }
 
@@ -61,6 +67,9 @@ pub struct IndexSettings {
     pub extra: Vec<Setting<Url>>,
     /// Where single files are.
     pub find_links: Vec<Setting<Links>>,
+    /// Where the packages of an interpreter's own distribution are, in place of where its maker
+    /// has them.
+    pub pyodide_packages: Option<Setting<Links>>,
 }
 
 /// A place with files of many projects.
@@ -98,6 +107,7 @@ struct Level {
     extra: Option<(Vec<String>, Origin)>,
     links: Option<(Vec<String>, Origin)>,
     no_index: Option<(bool, Origin)>,
+    pyodide: Option<(String, Origin)>,
     /// Where its relative paths start.
     folder: Utf8PathBuf,
 }
@@ -147,6 +157,7 @@ impl IndexSettings {
             index: None,
             extra: Vec::new(),
             find_links: Vec::new(),
+            pyodide_packages: None,
         };
         if !no_index {
             settings.index = Some(match levels.iter().find_map(|level| level.index.as_ref()) {
@@ -174,6 +185,12 @@ impl IndexSettings {
                     .find_links
                     .push(setting(parse_links(text, folder), origin)?);
             }
+        }
+        let pyodide = levels
+            .iter()
+            .find_map(|level| Some((level.pyodide.as_ref()?, &level.folder)));
+        if let Some(((text, origin), folder)) = pyodide {
+            settings.pyodide_packages = Some(setting(parse_links(text, folder), origin)?);
         }
         Ok(settings)
     }
@@ -211,6 +228,10 @@ fn command_line(arguments: &IndexArguments, folder: &Utf8Path) -> Level {
         extra: list(&arguments.extra_index_url, "--extra-index-url"),
         links: list(&arguments.find_links, "--find-links"),
         no_index: arguments.no_index.then(|| (true, flag("--no-index"))),
+        pyodide: arguments
+            .pyodide_packages
+            .clone()
+            .map(|place| (place, flag("--pyodide-packages"))),
         folder: folder.to_owned(),
     }
 }
@@ -221,6 +242,7 @@ struct Family {
     extra: &'static [&'static str],
     links: &'static str,
     no_index: &'static str,
+    pyodide: Option<&'static str>,
 }
 
 const FAMILIES: &[Family] = &[
@@ -229,18 +251,21 @@ const FAMILIES: &[Family] = &[
         extra: &["PYW_EXTRA_INDEX_URL"],
         links: "PYW_FIND_LINKS",
         no_index: "PYW_NO_INDEX",
+        pyodide: Some("PYW_PYODIDE_PACKAGES"),
     },
     Family {
         index: &["UV_DEFAULT_INDEX", "UV_INDEX_URL"],
         extra: &["UV_INDEX", "UV_EXTRA_INDEX_URL"],
         links: "UV_FIND_LINKS",
         no_index: "UV_NO_INDEX",
+        pyodide: None,
     },
     Family {
         index: &["PIP_INDEX_URL"],
         extra: &["PIP_EXTRA_INDEX_URL"],
         links: "PIP_FIND_LINKS",
         no_index: "PIP_NO_INDEX",
+        pyodide: None,
     },
 ];
 
@@ -262,6 +287,7 @@ fn environment(family: &Family, surroundings: &Surroundings<'_>) -> Level {
             (words(&text), origin)
         }),
         no_index: get(family.no_index).map(|(text, origin)| (is_true(&text), origin)),
+        pyodide: family.pyodide.and_then(get),
         folder: surroundings.folder.to_owned(),
     }
 }
@@ -324,6 +350,7 @@ fn pip_file(file: &Utf8Path) -> Vec<Level> {
             extra: list("extra-index-url"),
             links: list("find-links"),
             no_index: get("no-index").map(|(text, origin)| (is_true(&text), origin)),
+            pyodide: None,
             folder: file.parent().unwrap_or(file).to_owned(),
         }
     };

@@ -202,7 +202,7 @@ fn runtimes_are_listed() {
         .run()
         .args(["runtime", "which", "wasmtme"])
         .stderr(
-            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge, node\n",
+            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge, node, deno\n",
         )
         .code(2)
         .run()
@@ -211,7 +211,7 @@ fn runtimes_are_listed() {
         .run()
         .check_json(|rows| {
             let names: Vec<_> = rows.as_array().unwrap().iter().map(|r| &r["name"]).collect();
-            assert_eq!(names, ["wasmtime", "wasmer", "wasmedge", "node"]);
+            assert_eq!(names, ["wasmtime", "wasmer", "wasmedge", "node", "deno"]);
             assert_eq!(rows[0]["found"], "$PYW_RUNTIME_WASMTIME");
             assert_eq!(rows[0]["problem"], serde_json::Value::Null);
             assert_eq!(rows[1]["path"], serde_json::Value::Null);

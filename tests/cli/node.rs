@@ -224,3 +224,96 @@ fn wheels_with_machine_code_are_imported_and_run() {
     .stdout("x=3\n1\n{'a': [1, 2.5]}\n[1, 2]\nso\nso\nso\n")
     .run();
 }
+
+/// Deno runs node's host script: files, memory and JavaScript are held there, too.
+#[test]
+fn deno_runs_the_same_script() {
+    let Some(deno) = store::other_runtime("deno") else {
+        return;
+    };
+    Pyw::new()
+        .env("PYW_RUNTIME_DENO", deno)
+        .write(
+            "app.py",
+            "import js, sys\n\
+             print(sys.platform, [name for name in vars(js) if not name.startswith('__')])\n\
+             for attempt in (\"open('x', 'w')\", \"open('/etc/passwd')\", 'bytearray(200 << 20)'):\n\
+             \x20   try:\n\
+             \x20       eval(attempt)\n\
+             \x20   except (OSError, MemoryError) as e:\n\
+             \x20       print(type(e).__name__)\n\
+             print(input())\n\
+             sys.exit(200)\n",
+        )
+        .stdin("typed\n")
+        .args(["--quiet", "--runtime", "deno", "--memory", "64M", "app.py"])
+        .stdout("emscripten []\nOSError\nFileNotFoundError\nMemoryError\ntyped\n")
+        .code(200)
+        .run();
+}
+
+/// The build of the npm package, packed twice to the same bytes, runs from its pybi and still has the
+/// lock of its packages.
+#[test]
+fn an_emscripten_build_is_packed_and_brings_its_lock() {
+    let Some(pyw) = on_node() else { return };
+    let file = "cpython-3.14.2-pyemscripten_2026_0_wasm32.pybi";
+    let packed = |pyw: Pyw, folder: &str| {
+        let pyw = pyw
+            .args([
+                "python",
+                "-q",
+                "pack",
+                "cpython-3.14.2-emscripten",
+                "-o",
+                folder,
+            ])
+            .stdout(&format!("{folder}/{file}\n"))
+            .run();
+        let bytes = std::fs::read(pyw.dir().join(folder).join(file)).unwrap();
+        (pyw, bytes)
+    };
+    let (pyw, one) = packed(pyw, "one");
+    let (pyw, two) = packed(pyw, "two");
+    // Not `assert_eq`, which would print megabytes.
+    assert!(one == two, "the second archive is another");
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(one)).unwrap();
+    assert!(archive.by_name("lib/pyodide-lock.json").is_ok());
+    let place = pyw.dir().join("none");
+    pyw.mkdir("none")
+        .args(["python", "-q", "verify", &format!("one/{file}")])
+        .any_stdout()
+        .run()
+        .args([
+            "--quiet",
+            "--python",
+            &format!("one/{file}"),
+            "-c",
+            "print('packed')",
+        ])
+        .stdout("packed\n")
+        .run()
+        .args([
+            "--quiet",
+            "--python",
+            &format!("one/{file}"),
+            "--no-index",
+            "--pyodide-packages",
+            "none",
+            "--with",
+            "numpy",
+            "-c",
+            "1",
+        ])
+        .stderr(&format!(
+            "pyw: numpy-2.4.6-cp314-cp314-pyemscripten_2026_0_wasm32.whl is of the interpreter's \
+             own distribution, and is not to be had from {place}: reading \
+             {place}/numpy-2.4.6-cp314-cp314-pyemscripten_2026_0_wasm32.whl failed: No such file \
+             or directory (os error 2)\n\
+             hint: name a folder or address that has these files with --pyodide-packages or \
+             PYW_PYODIDE_PACKAGES; Pyodide's release archive has them\n",
+            place = place.display()
+        ))
+        .code(113)
+        .run();
+}

@@ -138,7 +138,10 @@ fn auto_passes_over_a_broken_one_and_says_so() {
         .run()
         .args(["--verbose", "-c", "print(1)"])
         .stdout("1\n")
-        .stderr(&format!("{passed}{using}"))
+        .stderr(&format!(
+            "{passed}{using}pyw: starting without a snapshot: snapshots are switched off \
+             (PYW_SNAPSHOTS)\n"
+        ))
         .run()
         // The user named this one, so it is not passed over.
         .env("PYW_RUNTIME_WASMER", "{dir}/no")

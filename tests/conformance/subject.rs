@@ -150,7 +150,7 @@ impl Pyw {
         }
         let mut there = vec!["wasmtime".to_owned()];
         let mut left_out = Vec::new();
-        for name in ["wasmedge", "wasmer", "node"] {
+        for name in ["wasmedge", "wasmer", "node", "deno"] {
             match self.call(&["runtime", "which", name]) {
                 Ok(_) => there.push(name.to_owned()),
                 Err(why) => left_out.push(format!("{name} is left out ({why})")),

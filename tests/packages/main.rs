@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod directs;
+mod distributions;
 mod real;
 mod reports;
 mod resolving;
@@ -58,6 +59,7 @@ impl Scratch {
                     origin: Origin::Default,
                 })
                 .collect(),
+            pyodide_packages: None,
         };
         let fetcher = Fetcher::new(offline)
             .with_store(&self.store)

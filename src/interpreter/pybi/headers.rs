@@ -18,8 +18,8 @@ impl Headers {
             let wrong = || format!("line {} is not `NAME: VALUE`", number + 1);
             if line.starts_with([' ', '\t']) {
                 let (_, value) = headers.last_mut().ok_or_else(wrong)?;
-                value.push(' ');
-                value.push_str(line.trim());
+                // Either part may be empty.
+                *value = format!("{value} {}", line.trim()).trim().to_owned();
                 continue;
             }
             let (name, value) = line.split_once(':').ok_or_else(wrong)?;

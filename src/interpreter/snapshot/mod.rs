@@ -3,12 +3,12 @@
 //! Half of a short program's time goes into initialising the interpreter, and all of it comes out
 //! the same every time. So it is done once, in the sandbox, and the state is captured:
 //!
-//! 1. [`instrument`] lets a module write out its memory and globals from the inside.
+//! 1. `instrument` lets a module write out its memory and globals from the inside.
 //! 2. `guest/scout.py` finds out which of the wanted modules can be imported in advance: those whose
 //!    import comes out the same every time, and changes nothing but themselves.
 //! 3. The instrumented module runs `guest/boot.py`, which imports them and is captured within its
 //!    last call.
-//! 4. [`build`] makes a module of the same code whose memory and globals begin with that. Its
+//! 4. `build` makes a module of the same code whose memory and globals begin with that. Its
 //!    `_start` takes in this run's arguments, environment and preopens and has `guest/resume.py`
 //!    run the program.
 //!
