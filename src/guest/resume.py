@@ -119,7 +119,9 @@ def mend_logging(logging):
 
 
 def mend_rich_style(style):
-    style._id_generator = type(style._id_generator)(style.getrandbits(24))
+    # Not every release counts from a random number.
+    if hasattr(style, "_id_generator") and hasattr(style, "getrandbits"):
+        style._id_generator = type(style._id_generator)(style.getrandbits(24))
 
 
 # What is to be done anew for modules whose import looks at what every run has anew. scout.py knows
@@ -219,6 +221,15 @@ def environment(text, count):
         environ[name] = value
         posix.putenv(name, value)
     return told
+
+
+def part_heap():
+    """Has libc's allocator begin a new piece of its heap, behind what this run got from the runtime
+    before. It would meet that piece at its first want of memory, and where a limit lets it have half
+    of what it needs it aborts instead of failing."""
+    blocks = [bytes(1 << 18)]
+    while id(blocks[-1]) < header(24):
+        blocks.append(bytes(1 << 18))
 
 
 def open_streams(unbuffered):
@@ -481,6 +492,8 @@ def resume():
     at, kind, text, letters = options(args)
     safe, unbuffered = apply_options(letters)
     open_streams(unbuffered)
+    if "memory" in told:
+        part_heap()
     if "executable" in told:
         sys.executable = sys._base_executable = args[0] = told["executable"]
     sys.orig_argv[:] = args

@@ -29,7 +29,7 @@ mod head {
     pub const VARIABLES_SIZE: u32 = 12;
     pub const ARGUMENTS_AT: u32 = 16;
     pub const VARIABLES_AT: u32 = 20;
-    // 28 is `RECURSION_AT`; 24 is free.
+    // 24 is `END_AT`, 28 is `RECURSION_AT`.
     pub const PRESTAT: u32 = 32;
     /// A name that no path begins with.
     pub const NO_NAME: u32 = 40;

@@ -55,6 +55,8 @@ const MEMORY_MARK: &[u8] = b"PYW-WHOLE-MEMORY";
 const ALL: u32 = 0x7fff_fffe;
 /// How far below the limit the count of recursions may stand.
 const DEEPEST: u32 = 64;
+/// Where the resuming script finds the size of the captured memory.
+const END_AT: u32 = 24;
 /// Where the resuming script finds the address of the count of recursions.
 pub(super) const RECURSION_AT: u32 = 28;
 
@@ -140,6 +142,8 @@ impl Image {
         self.cover_memory()?;
         let count = self.recursion_count()?;
         self.set(layout.buffer + RECURSION_AT, count)?;
+        let end = u32::try_from(self.memory.len()).map_err(|_| odd("its memory is too large"))?;
+        self.set(layout.buffer + END_AT, end)?;
         Ok(Layout {
             table,
             entries,
