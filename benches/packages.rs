@@ -16,6 +16,8 @@
 //! environment. *Offline* is the same with the network forbidden. *Bytecode* is what the second run
 //! of a program pays once: byte-compiling the same packages, for which pyw alone is measured.
 
+#[path = "support/peers.rs"]
+mod peers;
 #[path = "../tests/support/python.rs"]
 mod python;
 
@@ -39,14 +41,14 @@ use pyw::store::indexes::{IndexArguments, IndexSettings};
 use pyw::store::{Fetcher, Kind, Store};
 use pyw::ui::progress::{self, Verbosity};
 
+use peers::Result;
+
 const SETS: [&str; 3] = ["5", "20", "60"];
 
 /// The Python that both resolve for.
 const PYTHON: &str = "3.12";
 /// The platform of uv's that comes next to WASI: its wheels are pure ones, too.
 const PLATFORM: &str = "wasm32-pyodide2024";
-
-type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
     progress::init(Verbosity::Quiet);
@@ -115,11 +117,7 @@ struct Bench {
 
 fn measure_all() -> Result<()> {
     let options = Options::parse()?;
-    let target = Utf8Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .ok_or("there is no target folder")?
-        .join("bench");
-    create(&target)?;
+    let target = peers::target()?;
     let folder = tempfile::Builder::new()
         .prefix("packages-")
         .tempdir_in(&target)
@@ -127,7 +125,7 @@ fn measure_all() -> Result<()> {
     let scratch = Utf8PathBuf::from_path_buf(folder.path().to_owned())
         .map_err(|_| "the target folder is not UTF-8")?;
     let bench = Bench {
-        uv: uv(&target)?,
+        uv: peers::peer("uv", "uv")?,
         scratch,
         settings: settings()?,
     };
@@ -149,35 +147,6 @@ fn measure_all() -> Result<()> {
     write(&path, &report.text())?;
     println!("\n{}\nwritten to {path}", report.text());
     Ok(())
-}
-
-/// uv's executable, fetched from the package index if it isn't there.
-fn uv(target: &Utf8Path) -> Result<Utf8PathBuf> {
-    let folder = target.join("uv");
-    let executable = folder.join("bin/uv");
-    if !executable.is_file() {
-        let args = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--target",
-            folder.as_str(),
-            "uv",
-        ];
-        let output = Command::new("python3")
-            .args(args)
-            .output()
-            .map_err(|error| format!("uv cannot be fetched: python3 does not start: {error}"))?;
-        if !output.status.success() {
-            let told = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("uv cannot be fetched: {}", told.trim()));
-        }
-    }
-    match executable.is_file() {
-        true => Ok(executable),
-        false => Err(format!("pip installed uv, and there is no {executable}")),
-    }
 }
 
 /// The index of this machine, for both tools. Folders with wheels are left out: they would make
@@ -589,10 +558,6 @@ impl Report {
     fn text(&self) -> String {
         self.text.clone()
     }
-}
-
-fn create(folder: &Utf8Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|error| format!("{folder}: {error}"))
 }
 
 fn remove(folder: &Utf8Path) -> Result<()> {

@@ -18,7 +18,10 @@
 //!
 //! Runtimes are those that pyw finds; peers come from the package index.
 
-mod support;
+#[path = "support/compete.rs"]
+mod compete;
+#[path = "support/peers.rs"]
+mod peers;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -27,7 +30,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
-use support::{Contestant, HEADS, Result, Took, compete, median, peer, run, table, target};
+use compete::{Contestant, HEADS, Took, compete, median, run, table};
+use peers::{Result, peer, target};
 
 const SECTIONS: [&str; 7] = [
     "warm",
