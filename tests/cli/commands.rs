@@ -181,7 +181,8 @@ fn runtimes_are_listed() {
              wasmtime  {wasmtime-version}   wasi        fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
              wasmer    -        wasi        fence      yes       yes      -                      not found\n\
              wasmedge  -        wasi        fence      yes       no       -                      not found\n\
-             node      [..]\n",
+             node      [..]\n\
+             deno      [..]\n",
         )
         .run()
         .args(["runtime", "which", "wasmtime"])
@@ -229,7 +230,8 @@ fn an_empty_store_lists_what_could_be_installed() {
              wasmtime  -        wasi        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
              wasmer    -        wasi        fence      yes       yes      -         not found\n\
              wasmedge  -        wasi        fence      yes       no       -         not found\n\
-             node      -        emscripten  both       yes       no       -         not found; pyw runtime install node\n",
+             node      -        emscripten  both       yes       no       -         not found; pyw runtime install node\n\
+             deno      -        emscripten  both       yes       no       -         not found; pyw runtime install deno\n",
         )
         .run()
         .args(["python", "list"])
