@@ -16,7 +16,8 @@
 //! inside the guest. *cold*: from an empty store to the first output. *memory*: of one that is
 //! running, and of twenty. *growth*: how a start changes with mounts, packages and the store.
 //!
-//! Runtimes are those that pyw finds; peers come from the package index.
+//! Runtimes are those that pyw finds; peers come from the package index. WasmEdge compiles each
+//! snapshot for minutes before it is measured.
 
 #[path = "support/compete.rs"]
 mod compete;
