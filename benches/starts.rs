@@ -5,6 +5,7 @@
 //! cargo bench --bench starts                        everything, many minutes
 //! cargo bench --bench starts -- warm imports        what is named so
 //! cargo bench --bench starts -- --rounds 31         more rounds
+//! cargo bench --bench starts -- --runtimes wasmtime,wasmer
 //! ```
 //!
 //! All that is compared takes turns within each round, after a round that does not count; medians
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
 fn measure() -> Result<()> {
     let mut sections = Vec::new();
     let mut rounds = 21;
+    let mut runtimes = RUNTIMES.join(",");
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -69,11 +71,12 @@ fn measure() -> Result<()> {
                 let count = args.next().and_then(|text| text.parse().ok());
                 rounds = count.ok_or("--rounds needs a number")?;
             }
+            "--runtimes" => runtimes = args.next().ok_or("--runtimes needs names")?,
             word if SECTIONS.contains(&word) => sections.push(arg),
             other => return Err(format!("`{other}` is none of {}", SECTIONS.join(", "))),
         }
     }
-    let bench = Bench::new(rounds)?;
+    let bench = Bench::new(rounds, &runtimes)?;
     let mut text = String::new();
     for section in SECTIONS {
         if !sections.is_empty() && !sections.iter().any(|word| word == section) {
@@ -115,7 +118,7 @@ fn program(name: &str) -> Utf8PathBuf {
 }
 
 impl Bench {
-    fn new(rounds: usize) -> Result<Self> {
+    fn new(rounds: usize, wanted: &str) -> Result<Self> {
         let target = target()?;
         let folder = tempfile::Builder::new()
             .prefix("starts-")
@@ -131,6 +134,10 @@ impl Bench {
             _folder: folder,
         };
         for name in RUNTIMES {
+            // The others are compared with this one.
+            if name != "wasmtime" && !wanted.split(',').any(|one| one == name) {
+                continue;
+            }
             let mut which = bench.pyw(&["runtime", "which", name]);
             let found = which.stdout(Stdio::null()).stderr(Stdio::null()).status();
             if found.is_ok_and(|status| status.success()) || name == "wasmtime" {
