@@ -31,6 +31,8 @@ pub struct Provided {
     pub held: Use,
     /// The file that its versions were read from, where nothing else decides about them.
     pub resolution: Option<Utf8PathBuf>,
+    /// The files in which indexes were looked for, there or not.
+    pub looked_for: Vec<Utf8PathBuf>,
 }
 
 /// The header of the script at this path; `None` where there is nothing that could have one.
@@ -255,5 +257,6 @@ pub fn provide(
         roots: blueprint.roots,
         held,
         resolution,
+        looked_for: index.settings().looked_for.clone(),
     }))
 }

@@ -9,7 +9,8 @@
 //! What is recorded is a start that left nothing to be done or told: packages and modules are
 //! compiled, the snapshot is made, no note was printed. Projects, requirement files, questions of
 //! trust and the like are looked at anew each time. The program's text and arguments and the
-//! variables that it is given are never written down, as they may be secrets.
+//! variables that it is given are never written down, as they may be secrets. A record names what is
+//! executed, so one that another user could have written counts for nothing.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime};
@@ -188,7 +189,7 @@ impl Key {
     /// The start of this name, if nothing that it depends on has changed.
     #[must_use]
     pub fn find(&self) -> Option<Found> {
-        let text = self.store.text(CACHE, &self.name)?;
+        let text = self.store.own_text(CACHE, &self.name)?;
         let (old, record) = text.split_once('\n')?;
         let mut record: Record = match old {
             "" => serde_json::from_str(record),

@@ -223,8 +223,9 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         beginning,
         needs,
         is_settled,
-        files,
+        mut files,
     } = choose(&context, &request, &interpreter, environment, options, goal)?;
+    files.extend(provided.iter().flat_map(|p| p.looked_for.clone()));
     let recorded = Recorded {
         is_settled: is_settled && is_recordable(&context, &request, &brief, provided.as_ref()),
         brief,

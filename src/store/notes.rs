@@ -1,6 +1,7 @@
 //! Notes: small JSON files in a cache, each whole or not there, that can be lost at any time.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -8,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Store;
+use crate::paths::is_ours;
 
 impl Store {
     /// Reads a note. `None` where there is none, or none that can be understood.
@@ -20,6 +22,16 @@ impl Store {
     #[must_use]
     pub fn text(&self, cache: &str, key: &str) -> Option<String> {
         std::fs::read_to_string(self.root.join("cache").join(cache).join(key)).ok()
+    }
+
+    /// Reads a note that this user alone can have written: one that decides what is executed. `None`
+    /// where there is none.
+    #[must_use]
+    pub fn own_text(&self, cache: &str, key: &str) -> Option<String> {
+        let mut file = File::open(self.root.join("cache").join(cache).join(key)).ok()?;
+        let mut text = String::new();
+        let is_own = file.metadata().is_ok_and(|seen| is_ours(&seen));
+        (is_own && file.read_to_string(&mut text).is_ok()).then_some(text)
     }
 
     /// Writes a note. That it fails does not matter: what it holds is found out again.

@@ -193,6 +193,24 @@ fn a_record_that_is_damaged_is_none() {
 }
 
 #[test]
+fn one_that_others_could_have_written_is_none() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let run = ["-c", "print(1)"];
+    let pyw = ready().args(run).stdout("1\n").run();
+    let [record] = records(&pyw).try_into().unwrap();
+    let text = std::fs::read_to_string(&record).unwrap();
+    // As somebody would who wants another program executed.
+    std::fs::write(&record, text.replace(&pyw.fill("{wasmtime}"), "/bin/false")).unwrap();
+    let open = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(&record, open).unwrap();
+    let pyw = pyw.args(run).stdout("1\n").run();
+    assert_eq!(std::fs::read_to_string(&record).unwrap().len(), text.len());
+    let mode = std::fs::metadata(&record).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    drop(pyw);
+}
+
+#[test]
 fn no_secrets_are_written_down() {
     let mut pyw = ready()
         .env("TOKEN", "s3cret-of-the-host")
