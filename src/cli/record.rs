@@ -246,7 +246,6 @@ impl Key {
             && !start.options.packages.names_files()
             && brief.is_by_name()
             && config.env.is_empty()
-            && config.asks.is_empty()
             && config.tmp_size.value.is_none()
             && *start.context.store.root() == *self.store.root();
         if !is_plain {

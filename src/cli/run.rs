@@ -196,6 +196,8 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         // Here, where there are no other threads yet.
         context.fence.mounts = launch::fence::own_mounts();
     }
+    // What was agreed to may be agreed to for once, or taken back.
+    let asks_nothing = context.config.asks.is_empty();
     trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
     context.allow_vulnerable = options.allow_vulnerable_runtime;
     let is_command = options.entry.is_some();
@@ -227,7 +229,9 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
     } = choose(&context, &request, &interpreter, environment, options, goal)?;
     files.extend(provided.iter().flat_map(|p| p.looked_for.clone()));
     let recorded = Recorded {
-        is_settled: is_settled && is_recordable(&context, &request, &brief, provided.as_ref()),
+        is_settled: is_settled
+            && asks_nothing
+            && is_recordable(&context, &request, &brief, provided.as_ref()),
         brief,
         files,
         places: places(&request),

@@ -234,6 +234,22 @@ fn no_secrets_are_written_down() {
 }
 
 #[test]
+fn what_was_agreed_to_can_be_taken_back() {
+    let script = "# /// script\n# [tool.pyw]\n# mounts = ['{dir}/data:/data:rw']\n# ///\n\
+                  open('/data/x', 'w').close()\n";
+    let mut pyw = ready().mkdir("data");
+    let script = pyw.fill(script);
+    pyw = pyw.write("app.py", &script);
+    settle();
+    pyw = pyw.args(["trust", "app.py"]).any_stdout().run();
+    for _ in 0..3 {
+        pyw = pyw.args(["app.py"]).run();
+    }
+    pyw = pyw.args(["trust", "--forget", "app.py"]).any_stdout().run();
+    pyw.args(["app.py"]).any_stderr().code(119).run();
+}
+
+#[test]
 fn what_may_change_in_many_ways_is_looked_at_each_time() {
     let mut pyw = ready()
         .write("mod.py", "print('m')\n")
