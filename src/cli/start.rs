@@ -15,6 +15,7 @@ use crate::package::environment::Environment;
 use crate::plan::Beginning;
 use crate::request::{Program, Request, snapshot};
 use crate::runtime::{Runtime, compiled};
+use crate::sandbox::limits::format_size;
 use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox};
 use crate::store::{Kind, Sha256};
 use crate::ui::progress::{self, Progress};
@@ -107,6 +108,9 @@ impl Candidate<'_> {
             Ok(found) => found,
             Err(reason) => return Ok(plain(reason)),
         };
+        if let Some(reason) = self.too_large(&found) {
+            return Ok(plain(reason));
+        }
         let module = self.module(&found);
         if let Some(reason) = self.trial(&wanted, &found, &module, effort)? {
             return Ok(plain(reason));
@@ -300,6 +304,19 @@ impl Candidate<'_> {
             Found::Ready(snapshot) => Ok(snapshot),
             Found::SetAside(reason) => Err(reason),
             Found::Missing => Err("it is not there".into()),
+        })
+    }
+
+    /// Why a snapshot is too large for the limit on memory, if it is. Its modules were imported in
+    /// advance and take memory that a plain start leaves to the program; some tenths of what it
+    /// begins with.
+    fn too_large(&self, found: &Snapshot) -> Option<String> {
+        let limit = self.sandbox.limits.memory?;
+        (limit < 2 * found.memory).then(|| {
+            format!(
+                "--memory leaves too little beside the {} that a snapshot begins with",
+                format_size(found.memory)
+            )
         })
     }
 

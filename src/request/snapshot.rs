@@ -48,11 +48,6 @@ pub fn unfit(request: &Request, sandbox: &Sandbox) -> Option<String> {
     {
         return Some(format!("{name}={value} changes how Python starts"));
     }
-    // A snapshot's heap is in pieces, and where the limit allows half of what libc's allocator wants
-    // of the next one, it aborts: no MemoryError would reach the program.
-    if sandbox.limits.memory.is_some() {
-        return Some("--memory is counted from CPython's own start".into());
-    }
     if sandbox.mounts.len() + SPARE_SLOTS > SLOTS {
         return Some(format!(
             "a snapshot has room for {} mounts, and these are {}",
