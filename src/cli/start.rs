@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
 
 use super::compile;
 use super::context::Context;
@@ -42,6 +43,13 @@ pub struct Candidate<'a> {
     pub interpreter: &'a Interpreter,
     pub environment: Option<&'a Environment>,
     pub runtime: &'a Runtime,
+}
+
+/// How a snapshot did on a runtime, as it is noted.
+#[derive(Serialize, Deserialize)]
+struct Tried {
+    /// None: it works.
+    wrong: Option<String>,
 }
 
 /// The module to begin with, and what the plan says of it.
@@ -112,7 +120,7 @@ impl Candidate<'_> {
             return Ok(plain(reason));
         }
         let module = self.module(&found);
-        if let Some(reason) = self.trial(&wanted, &found, &module, effort)? {
+        if let Some(reason) = self.trial(&found, &module, effort)? {
             return Ok(plain(reason));
         }
         if let Some(before) = before.filter(|before| *before != names) {
@@ -281,7 +289,12 @@ impl Candidate<'_> {
     ) -> Result<Result<Snapshot, String>, Error> {
         let store = &self.context.store;
         let mut found = wanted.find(store);
-        if effort == Effort::Now && matches!(found, Found::SetAside(_)) {
+        let whole = match &found {
+            Found::Ready(snapshot) => effort != Effort::Now || snapshot.is_whole(),
+            Found::SetAside(_) => effort != Effort::Now,
+            Found::Missing => true,
+        };
+        if !whole {
             wanted.forget(store).map_err(failed)?;
             found = Found::Missing;
         }
@@ -328,34 +341,57 @@ impl Candidate<'_> {
         found.adapted_module(self.interpreter, self.adaptations(), &self.context.store)
     }
 
-    /// Tries a snapshot on this runtime, unless that was done. Answers with what is wrong with it.
+    /// Tries a snapshot on this runtime, unless that was done. Answers with what is wrong with it
+    /// there; other runtimes may do well by it.
     fn trial(
         &self,
-        wanted: &Wanted<'_>,
         found: &Snapshot,
         module: &Module,
         effort: Effort,
     ) -> Result<Option<String>, Error> {
         let store = &self.context.store;
         let text = format!(
-            "{} {:?} {:?}",
-            module.identity, self.runtime.version, self.runtime.build
+            "{} {} {:?} {:?}",
+            module.identity, self.runtime.descriptor.name, self.runtime.version, self.runtime.build
         );
         let key = Sha256::of(text.as_bytes()).to_string();
-        if store.note::<bool>(NOTES, &key).is_some() {
-            return Ok(None);
+        let before: Option<Tried> = store.note(NOTES, &key);
+        match (before, effort) {
+            (Some(Tried { wrong: None }), _) => return Ok(None),
+            (Some(Tried { wrong }), Effort::Look | Effort::SecondRun) => return Ok(wrong),
+            (None, Effort::Look) => {
+                let reason = "the snapshot was not tried on this runtime yet";
+                return Ok(Some(reason.into()));
+            }
+            _ => {}
         }
-        if effort == Effort::Look {
-            return Ok(Some(
-                "the snapshot was not tried on this runtime yet".into(),
-            ));
+        let wrong = match found.adapted(self.adaptations(), store) {
+            Ok(()) => {
+                let module = self.compiled(module, effort)?;
+                self.try_out(&module).err()
+            }
+            Err(InterpreterError::Wasm(error)) => Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        let wrong = wrong.map(|why| {
+            let why = format!("{}: {why}", self.runtime.label());
+            SnapshotError::Trial(why).to_string()
+        });
+        if let Some(why) = &wrong {
+            progress::note(why);
         }
-        if let Err(error) = found.adapted(self.adaptations(), store) {
-            return match error {
-                InterpreterError::Wasm(error) => self.set_aside(wanted, &error.to_string()),
-                error => Err(error.into()),
-            };
-        }
+        store.put_note(
+            NOTES,
+            &key,
+            &Tried {
+                wrong: wrong.clone(),
+            },
+        );
+        Ok(wrong)
+    }
+
+    /// The snapshot as this run has it compiled.
+    fn compiled(&self, module: &Module, effort: Effort) -> Result<Module, Error> {
         let mut module = module.clone();
         let what = format!("a snapshot of CPython {}", self.interpreter.info.version);
         module.compiled = compile::known(self.context, self.runtime, &module);
@@ -365,22 +401,7 @@ impl Candidate<'_> {
                 _ => compile::before_run(self.context, self.runtime, &module, &what)?,
             };
         }
-        match self.try_out(&module) {
-            Ok(()) => {
-                store.put_note(NOTES, &key, &true);
-                Ok(None)
-            }
-            Err(why) => self.set_aside(wanted, &why),
-        }
-    }
-
-    /// Keeps in mind that a snapshot does not work here. Answers with what the plan says.
-    fn set_aside(&self, wanted: &Wanted<'_>, why: &str) -> Result<Option<String>, Error> {
-        let why = SnapshotError::Trial(format!("{}: {why}", self.runtime.label())).to_string();
-        progress::note(&why);
-        let store = &self.context.store;
-        wanted.set_aside(store, &why).map_err(failed)?;
-        Ok(Some(why))
+        Ok(module)
     }
 
     fn try_out(&self, module: &Module) -> Result<(), String> {

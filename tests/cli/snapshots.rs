@@ -84,9 +84,14 @@ fn the_second_run_makes_one_and_the_next_ones_begin_there() {
 }
 
 #[test]
-fn one_that_does_not_work_is_set_aside() {
-    let pyw = with_snapshots();
+fn one_that_does_not_work_on_a_runtime_is_set_aside_there() {
+    let descriptor = include_str!("../../runtimes/wasmtime.toml");
+    let twin = descriptor.replace("name = \"wasmtime\"", "name = \"twin\"");
+    let pyw = with_snapshots()
+        .write("../home/.config/pyw/runtimes/twin.toml", &twin)
+        .env("PYW_RUNTIME_TWIN", "{wasmtime}");
     let run = ["-c", "print(1)"];
+    let on_twin = ["--runtime", "twin", "-c", "print(1)"];
     let pyw = pyw.args(run).stdout("1\n").run();
     let pyw = pyw.args(run).stdout("1\n").any_stderr().run();
     let [folder] = snapshots(&pyw).try_into().unwrap();
@@ -95,12 +100,19 @@ fn one_that_does_not_work_is_set_aside() {
         std::fs::remove_dir_all(pyw.store().join(cache)).unwrap();
     }
     let notes = pyw.store().join("cache/snapshots");
+    let mut tried = 0;
     for note in std::fs::read_dir(notes).unwrap().flatten() {
-        if std::fs::read(note.path()).unwrap() == b"true" {
+        if std::fs::read_to_string(note.path())
+            .unwrap()
+            .contains("wrong")
+        {
             std::fs::remove_file(note.path()).unwrap();
+            tried += 1;
         }
     }
+    assert_eq!(tried, 1);
     let module = folder.join("python.wasm");
+    let whole = std::fs::read(&module).unwrap();
     let mut permissions = std::fs::metadata(&module).unwrap().permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
     std::fs::set_permissions(&module, permissions).unwrap();
@@ -124,5 +136,17 @@ fn one_that_does_not_work_is_set_aside() {
         "{why}"
     );
     // Nobody tries again.
-    pyw.args(run).stdout("1\n").stderr("").run();
+    let pyw = pyw.args(run).stdout("1\n").stderr("").run();
+
+    // It is tried on other runtimes, where it may work. So it does when it is whole.
+    assert_eq!(
+        start(&pyw, &on_twin),
+        "# start: without a snapshot: the snapshot was not tried on this runtime yet"
+    );
+    std::fs::write(&module, whole).unwrap();
+    std::fs::remove_dir_all(pyw.store().join("modules")).unwrap();
+    let pyw = pyw.args(on_twin).stdout("1\n").any_stderr().run();
+    let from = start(&pyw, &on_twin);
+    assert!(from.starts_with("# start: from a snapshot with "), "{from}");
+    assert_eq!(start(&pyw, &run), why);
 }

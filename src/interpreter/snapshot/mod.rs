@@ -121,6 +121,12 @@ impl Snapshot {
         }
     }
 
+    /// Whether its file is as it was made.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        Sha256::of_file(&self.path).is_ok_and(|sha256| sha256.to_string() == self.sha256)
+    }
+
     /// Makes the snapshot with a runtime's adaptations, unless it is there.
     ///
     /// # Errors
@@ -157,7 +163,7 @@ enum Record {
 pub enum Found {
     /// It can be used.
     Ready(Snapshot),
-    /// It cannot be made, for this reason, or did not work.
+    /// It cannot be made, for this reason.
     SetAside(String),
     /// Nobody has made it yet.
     Missing,
@@ -244,21 +250,6 @@ impl Wanted<'_> {
     /// The store cannot be written.
     pub fn forget(&self, store: &Store) -> Result<(), SnapshotError> {
         store.remove(Kind::Snapshot, &self.key())?;
-        Ok(())
-    }
-
-    /// Keeps in mind that it does not work.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub fn set_aside(&self, store: &Store, reason: &str) -> Result<(), SnapshotError> {
-        self.forget(store)?;
-        let record = Record::Failed {
-            reason: reason.to_owned(),
-        };
-        store.get_or_create::<SnapshotError>(Kind::Snapshot, &self.key(), |staging| {
-            write_record(staging, &record)
-        })?;
         Ok(())
     }
 
