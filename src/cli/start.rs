@@ -416,10 +416,11 @@ impl Candidate<'_> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let output = folder.path().join("output");
         let output = Utf8Path::from_path(&output).ok_or("a path that is not UTF-8")?;
-        let plan = self
+        let mut plan = self
             .context
             .plan(&sandbox, self.runtime, module, IsolationLevel::None)
             .map_err(|error| error.to_string())?;
+        plan.watch.timeout = Some(compile::patience(self.runtime, module));
         launch::capture_into(&plan, output)?;
         let printed = std::fs::read_to_string(output).map_err(|error| error.to_string())?;
         match printed == crate::guest::TRIAL_OUTPUT {

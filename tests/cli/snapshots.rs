@@ -1,6 +1,16 @@
 //! Snapshots: when they are made, when runs begin from them, and when they don't.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pyw::interpreter::Interpreter;
+use pyw::interpreter::snapshot::{Again, Capture, Found, Wanted};
+use pyw::sandbox::{Access, Mount, Purpose};
+use pyw::store::Store;
+
 use crate::pyw::Pyw;
+use crate::store;
 
 /// A store of its own in which no snapshot was thought of.
 fn with_snapshots() -> Pyw {
@@ -149,4 +159,98 @@ fn one_that_does_not_work_on_a_runtime_is_set_aside_there() {
     let from = start(&pyw, &on_twin);
     assert!(from.starts_with("# start: from a snapshot with "), "{from}");
     assert_eq!(start(&pyw, &run), why);
+}
+
+/// Runs the guest on wasmtime, and kills it soon after it began to import `hangs`.
+struct Wasmtime {
+    root: Utf8PathBuf,
+}
+
+impl Capture for Wasmtime {
+    fn capture(
+        &self,
+        module: &Utf8Path,
+        _: Again,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        output: &Utf8Path,
+    ) -> Result<(), String> {
+        let mut command = Command::new(&store::shared().wasmtime);
+        // Each run compiles, so the quick way.
+        command.args(["run", "-C", "cache=n", "-C", "compiler=winch"]);
+        command.args(["-W", "max-wasm-stack=8388608"]);
+        command.args(["--dir", &format!("{}::/", self.root)]);
+        for mount in mounts {
+            let dir = format!("{}::{}", mount.host, mount.guest);
+            command.args(["--dir", &dir]);
+        }
+        command.arg(module).args(args);
+        command.stdin(Stdio::null());
+        command.stdout(std::fs::File::create(output).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut left = 20;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                let ended = status.success().then_some(());
+                return ended.ok_or_else(|| status.to_string());
+            }
+            if left == 0 {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return Err("it did not end".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            let printed = std::fs::read(output).unwrap();
+            if printed.ends_with(b"{\"importing\":\"hangs\"}\n") {
+                left -= 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn modules_whose_import_does_not_end_are_left_out() {
+    let pyw = Pyw::with_empty_store()
+        .write("site/alone.py", "import json\n")
+        .write("site/ends.py", "import os\nos._exit(3)\n")
+        .write("site/hangs/__init__.py", "import time\ntime.sleep(1e9)\n")
+        .write("site/hangs/more.py", "")
+        .mkdir("root");
+    let folder = Utf8PathBuf::from_path_buf(store::shared().interpreter.clone()).unwrap();
+    let interpreter = Interpreter::open(&folder).unwrap();
+    let mounts = [Mount {
+        host: Utf8PathBuf::from_path_buf(pyw.dir().join("site")).unwrap(),
+        guest: interpreter.info.site.clone(),
+        access: Access::Read,
+        purpose: Purpose::Packages,
+    }];
+    let names = ["alone", "ends", "hangs", "hangs.more", "textwrap"].map(str::to_owned);
+    let wanted = Wanted {
+        interpreter: &interpreter,
+        packages: Some(("some", &mounts)),
+        names: &names,
+    };
+    let store = Store::at(Utf8PathBuf::from_path_buf(pyw.store().to_owned()).unwrap());
+    let guest = Wasmtime {
+        root: Utf8PathBuf::from_path_buf(pyw.dir().join("root")).unwrap(),
+    };
+    let Found::Ready(snapshot) = wanted.make(&store, &guest).unwrap() else {
+        panic!("{:?}", wanted.find(&store));
+    };
+    let left_out: Vec<_> = snapshot
+        .left_out
+        .iter()
+        .map(|(name, reason)| (name.as_str(), reason.as_str()))
+        .collect();
+    assert_eq!(
+        left_out,
+        [
+            ("ends", "exit status: 3"),
+            ("hangs", "it did not end"),
+            ("hangs.more", "it did not end"),
+        ]
+    );
+    for name in ["alone", "json", "textwrap"] {
+        assert!(snapshot.modules.iter().any(|one| one == name), "{name}");
+    }
 }
