@@ -30,6 +30,8 @@ mod image;
 mod instrument;
 pub mod preload;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
