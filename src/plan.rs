@@ -364,7 +364,7 @@ impl Planner<'_> {
         self.endpoints();
         self.processes();
         self.check_imports();
-        self.javascript();
+        args.extend(self.javascript());
         let told = match &runtime.host_script {
             None => {
                 args.extend(fill_all(
@@ -537,13 +537,14 @@ impl Planner<'_> {
         self.row("no other processes", by);
     }
 
-    fn javascript(&mut self) {
-        if !self.sandbox.javascript {
-            return;
-        }
+    fn javascript(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
         let name = descriptor.name.clone();
-        if descriptor.javascript {
+        if !self.sandbox.javascript {
+            let grant = descriptor.javascript.as_ref();
+            return grant.map_or_else(Vec::new, |grant| fill_all(&grant.withheld, &[]));
+        }
+        if descriptor.javascript.is_some() {
             self.row(
                 "JavaScript",
                 format!("nobody: granted; only the fence holds what {name}'s process does"),
@@ -557,6 +558,7 @@ impl Planner<'_> {
             choices.push("run without --js".into());
             self.refuse("JavaScript", format!("{name} has none to give"), choices);
         }
+        Vec::new()
     }
 
     /// What the host script reads.

@@ -34,9 +34,8 @@ pub struct Descriptor {
     /// A file beside the descriptor that the runtime runs, which is told the sandbox as JSON; for
     /// runtimes whose command line cannot carry it.
     pub host_script: Option<String>,
-    /// The host script can give programs the runtime's JavaScript.
-    #[serde(default)]
-    pub javascript: bool,
+    /// There where the host script can give programs the runtime's JavaScript.
+    pub javascript: Option<JavaScriptGrant>,
     pub probe: Probe,
     /// What modules may import from it beyond WASI preview 1.
     #[serde(default)]
@@ -184,6 +183,15 @@ pub struct EnvGrant {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NetworkGrant {
     pub host: Option<Vec<Template>>,
+}
+
+/// How JavaScript is given and withheld. It is the host script that gives it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct JavaScriptGrant {
+    /// Where it is not given.
+    #[serde(default)]
+    pub withheld: Vec<Template>,
 }
 
 /// How limits are set: `{bytes}`, `{pages}` (of 64 KiB). Time is pyw's own to hold.
@@ -344,12 +352,12 @@ impl Descriptor {
                 &["script", "sandbox"]
             }
         };
-        if self.javascript && self.host_script.is_none() {
+        if self.javascript.is_some() && self.host_script.is_none() {
             return Err("`javascript` needs `host-script`".into());
         }
         type Place<'a> = (&'a str, Option<&'a Vec<Template>>, &'a [&'a str]);
         let compile = self.compile.as_ref();
-        let lists: [Place<'_>; 11] = [
+        let lists: [Place<'_>; 12] = [
             ("command.first", Some(&self.command.first), &["cache"]),
             ("command.module", Some(&self.command.module), module),
             (
@@ -362,6 +370,11 @@ impl Descriptor {
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", Some(&self.env.set), &["name", "value"]),
             ("network.host", self.network.host.as_ref(), &[]),
+            (
+                "javascript.withheld",
+                self.javascript.as_ref().map(|grant| &grant.withheld),
+                &[],
+            ),
             (
                 "limits.memory",
                 self.limits.memory.as_ref(),

@@ -178,6 +178,20 @@ fn no_javascript_is_reached_unless_it_is_granted() {
     .run();
 }
 
+#[test]
+fn granted_javascript_is_made_of_text_as_well() {
+    let Some(pyw) = on_node() else { return };
+    pyw.write(
+        "app.py",
+        "import js\n\
+         from pyodide.code import run_js\n\
+         print(run_js('x => x * 2')(21), js.Function('return 7')(), js.eval('process').release.name)\n",
+    )
+    .args(args(&["--js", "app.py"]))
+    .stdout("42 7 node\n")
+    .run();
+}
+
 /// With JavaScript a program has all of node; the fence around its process still holds.
 #[test]
 fn granted_javascript_stays_in_the_fence() {

@@ -11,13 +11,13 @@ def through(process, p):
     return fs.readFileSync(p.secret, "utf8")
 
 
-def reaches(function):
-    """The constructor of all functions makes code of text, wherever the runtime lets it."""
-    return WON if function is not None else "no constructor"
+def reaches(constructor):
+    """The constructor of all functions makes code of text."""
+    return evaluates(lambda: constructor("return process")())
 
 
 def evaluates(act):
-    """Node is told not to make code of text, with --js too; being told so is to have reached it."""
+    """Without --js node is told not to make code of text; to be told so is to have reached it."""
     try:
         return is_process(act())
     except Exception as error:
