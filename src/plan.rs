@@ -563,10 +563,7 @@ impl Planner<'_> {
 
     /// What the host script reads.
     fn told(&self, mounts: &[Mount], args: &[String]) -> String {
-        let mut env = self.sandbox.env.clone();
-        if let Some(start) = self.start() {
-            env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
-        }
+        let env = self.variables();
         let told = Told {
             module: &self.context.module.path,
             args,
@@ -839,37 +836,40 @@ impl Planner<'_> {
         format!("{link}/.")
     }
 
-    fn env(&mut self) -> Vec<String> {
-        let descriptor = &self.context.runtime.descriptor;
-        let templates = descriptor.env.set.clone();
-        let trims = descriptor.env.trims;
-        let mut args = Vec::new();
-        let mut late = BTreeMap::new();
-        for (name, value) in &self.sandbox.env {
-            if trims && (value.is_empty() || value.trim() != value) {
-                late.insert(name.clone(), value.clone());
-            } else {
-                args.extend(fill_all(&templates, &[("name", name), ("value", value)]));
-            }
-        }
+    /// All that the guest finds in its environment at first: the program's variables and pyw's own.
+    fn variables(&self) -> BTreeMap<String, String> {
+        let trims = self.context.runtime.descriptor.env.trims;
+        let bare = |value: &str| trims && (value.is_empty() || value.trim() != value);
+        let all = self.sandbox.env.clone().into_iter();
+        let (late, mut env): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.partition(|(_, value)| bare(value));
+        let mut own = |name: &str, value| env.insert(name.to_owned(), value);
         if self.has(Adaptation::Tty) {
-            let mask = self.sandbox.terminals.mask().to_string();
-            args.extend(fill_all(&templates, &[("name", TTY_VAR), ("value", &mask)]));
+            own(TTY_VAR, self.sandbox.terminals.mask().to_string());
         }
         if self.has(Adaptation::ReadOnlyTimes) {
             // With an end mark, for not every runtime carries an empty value.
-            let value = format!("{}-", self.preopens);
-            args.extend(fill_all(
-                &templates,
-                &[("name", MOUNTS_VAR), ("value", &value)],
-            ));
+            own(MOUNTS_VAR, format!("{}-", self.preopens));
+        }
+        let limits = &self.context.runtime.descriptor.limits;
+        if let Some(bytes) = self.sandbox.limits.memory
+            && limits.memory.is_none()
+            && self.has(Adaptation::MemoryLimit)
+        {
+            own(MEMORY_VAR, (bytes / 65536).to_string());
         }
         if let Some(start) = self.start() {
-            let start = start.encode(&late);
-            args.extend(fill_all(
-                &templates,
-                &[("name", START_VARIABLE), ("value", &start)],
-            ));
+            own(START_VARIABLE, start.encode(&late));
+        }
+        env
+    }
+
+    fn env(&mut self) -> Vec<String> {
+        let descriptor = &self.context.runtime.descriptor;
+        let mut args = Vec::new();
+        for (name, value) in self.variables() {
+            let values = [("name", name.as_str()), ("value", value.as_str())];
+            args.extend(fill_all(&descriptor.env.set, &values));
         }
         let names: Vec<&str> = self.sandbox.env.keys().map(String::as_str).collect();
         let shown = if names.is_empty() {
@@ -903,11 +903,6 @@ impl Planner<'_> {
                     self.row(shown, &name);
                 }
                 None if self.has(Adaptation::MemoryLimit) => {
-                    let pages = (bytes / 65536).to_string();
-                    args.extend(fill_all(
-                        &descriptor.env.set,
-                        &[("name", MEMORY_VAR), ("value", &pages)],
-                    ));
                     self.row(
                         shown,
                         match self.data() {

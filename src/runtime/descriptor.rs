@@ -24,7 +24,13 @@ pub struct Descriptor {
     /// One line for `pyw runtime list`.
     pub summary: String,
     /// Names of the executable on `PATH`, best first.
+    #[serde(default)]
     pub executables: Vec<String>,
+    /// The runtime whose executable this one starts in another way, instead of names.
+    pub executable_of: Option<String>,
+    /// No run gets it whose user did not name it.
+    #[serde(default)]
+    pub by_name_only: bool,
     /// What the interpreters that it runs are built for.
     #[serde(default)]
     pub platform: Platform,
@@ -62,6 +68,12 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// The name of the runtime whose executable this is, under which security holes are known.
+    #[must_use]
+    pub fn executable_name(&self) -> &str {
+        self.executable_of.as_deref().unwrap_or(&self.name)
+    }
+
     /// Whether the runtime alone keeps a read-only mount read-only.
     #[must_use]
     pub fn holds_read_only(&self) -> bool {
@@ -337,8 +349,12 @@ impl Descriptor {
                 self.name
             ));
         }
-        if self.executables.is_empty() {
-            return Err("`executables` is empty".into());
+        match &self.executable_of {
+            None if self.executables.is_empty() => return Err("`executables` is empty".into()),
+            Some(_) if !self.executables.is_empty() || self.install.is_some() => {
+                return Err("with `executable-of` there is no `executables` and no `install`".into());
+            }
+            _ => {}
         }
         let module: &[&str] = match &self.host_script {
             None => &["module"],
