@@ -506,7 +506,9 @@ impl Planner<'_> {
                 Abilities::Available(layer) => layers.push(layer.clone()),
                 Abilities::Missing(why) => {
                     let mut choices = self.others(|d| d.isolation == Isolation::Runtime);
-                    choices.push("use an interpreter built for WASI: --platform wasi".into());
+                    if self.context.runtime.descriptor.platform == Platform::Emscripten {
+                        choices.push("use an interpreter built for WASI: --platform wasi".into());
+                    }
                     self.refuse(
                         what,
                         format!("{name} is no sandbox by itself, and the fence can't help: {why}"),
@@ -1087,7 +1089,7 @@ impl Planner<'_> {
             write: paths(&runtime.descriptor.fence.write),
             calls: matches!(self.context.fence.calls, Abilities::Available(_)),
             network: self.sandbox.network == Network::Host,
-            metadata: self.sandbox.javascript,
+            metadata: self.sandbox.javascript || runtime.descriptor.fence.metadata,
         };
         out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.file().to_owned());

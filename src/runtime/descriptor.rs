@@ -236,6 +236,10 @@ pub struct FenceNeeds {
     pub read: Vec<Template>,
     #[serde(default)]
     pub write: Vec<Template>,
+    /// The process may not change modes, owners and times of files, for guests could do so outside
+    /// the mounts.
+    #[serde(default)]
+    pub metadata: bool,
 }
 
 /// How pyw installs the runtime into its store.

@@ -21,10 +21,24 @@ pub struct Attack {
 }
 
 impl Attack {
+    /// Whether it is tried on this runtime.
+    pub fn is_for(&self, runtime: &str) -> bool {
+        match self.only.as_deref() {
+            None => true,
+            Some("javascript") => on_javascript(runtime),
+            Some(only) => only == runtime,
+        }
+    }
+
     /// What the whole process of a runtime does on its behalf, which only the fence holds.
     pub fn is_power(&self) -> bool {
         self.name.starts_with("powers/")
     }
+}
+
+/// Whether a runtime runs interpreters for Emscripten, and can give programs JavaScript.
+fn on_javascript(runtime: &str) -> bool {
+    matches!(runtime, "node" | "deno")
 }
 
 /// Under which circumstances the attacks run.
@@ -111,7 +125,7 @@ impl Tools {
             return Ok(names);
         }
         let mut names = vec!["wasmtime".to_owned()];
-        for name in ["wasmedge", "wasmer", "node"] {
+        for name in ["wasmedge", "wasmer", "node", "deno", "node-wasi"] {
             match which(name) {
                 Ok(_) => names.push(name.to_owned()),
                 Err(why) => eprintln!("LEFT OUT: {name}: {why}"),
@@ -148,11 +162,11 @@ impl Tools {
                 // On native Python there is no JavaScript.
                 Kind::Native => a.only.is_none(),
                 Kind::Script => a.is_power(),
-                Kind::Unfenced if subject == "node" => a.is_power(),
+                Kind::Unfenced if on_javascript(subject) => a.is_power(),
                 // What these would break is used by all tests.
                 Kind::Unfenced => a.only.is_none() && !a.name.starts_with("store/"),
                 Kind::Fenced | Kind::Granted => {
-                    !a.is_power() && a.only.as_ref().is_none_or(|only| only == subject)
+                    !a.is_power() && a.is_for(subject)
                 }
             })
             .map(|a| a.name.clone())
@@ -342,7 +356,7 @@ impl Tools {
                 .into_iter()
                 .flat_map(|mount| ["--mount".to_owned(), mount]),
         );
-        if subject == "node" && kind != Kind::Fenced {
+        if on_javascript(subject) && kind != Kind::Fenced {
             args.push("--js".to_owned());
         }
         args.extend([
