@@ -565,7 +565,7 @@ impl Planner<'_> {
 
     /// What the host script reads.
     fn told(&self, mounts: &[Mount], args: &[String]) -> String {
-        let env = self.variables();
+        let env = self.variables().into_iter().collect();
         let told = Told {
             module: &self.context.module.path,
             args,
@@ -630,7 +630,8 @@ impl Planner<'_> {
         let known = (self.context.known)();
         let names: Vec<&str> = known
             .iter()
-            .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
+            .filter(|d| d.name != own.name && d.platform == own.platform)
+            .filter(|d| !d.by_name_only && can(d))
             .map(|d| d.name.as_str())
             .collect();
         match names.as_slice() {
@@ -838,14 +839,14 @@ impl Planner<'_> {
         format!("{link}/.")
     }
 
-    /// All that the guest finds in its environment at first: the program's variables and pyw's own.
-    fn variables(&self) -> BTreeMap<String, String> {
+    /// All that the guest finds in its environment at first: the program's variables, then pyw's own.
+    fn variables(&self) -> Vec<(String, String)> {
         let trims = self.context.runtime.descriptor.env.trims;
         let bare = |value: &str| trims && (value.is_empty() || value.trim() != value);
         let all = self.sandbox.env.clone().into_iter();
-        let (late, mut env): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            all.partition(|(_, value)| bare(value));
-        let mut own = |name: &str, value| env.insert(name.to_owned(), value);
+        let (late, env): (BTreeMap<_, _>, BTreeMap<_, _>) = all.partition(|(_, value)| bare(value));
+        let mut env: Vec<(String, String)> = env.into_iter().collect();
+        let mut own = |name: &str, value| env.push((name.to_owned(), value));
         if self.has(Adaptation::Tty) {
             own(TTY_VAR, self.sandbox.terminals.mask().to_string());
         }

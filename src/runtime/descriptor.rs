@@ -356,7 +356,9 @@ impl Descriptor {
         match &self.executable_of {
             None if self.executables.is_empty() => return Err("`executables` is empty".into()),
             Some(_) if !self.executables.is_empty() || self.install.is_some() => {
-                return Err("with `executable-of` there is no `executables` and no `install`".into());
+                return Err(
+                    "with `executable-of` there is no `executables` and no `install`".into(),
+                );
             }
             _ => {}
         }

@@ -16,24 +16,32 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Attack {
     pub name: String,
     pub control: String,
-    pub only: Option<String>,
-    pub not_granted_on: Vec<String>,
+    only: Option<String>,
+    not_granted_on: Vec<String>,
 }
 
 impl Attack {
     /// Whether it is tried on this runtime.
     pub fn is_for(&self, runtime: &str) -> bool {
-        match self.only.as_deref() {
-            None => true,
-            Some("javascript") => on_javascript(runtime),
-            Some(only) => only == runtime,
-        }
+        let only = self.only.as_deref();
+        only.is_none_or(|only| names(only, runtime))
+    }
+
+    /// Whether the runtime can't do the act, also where it is granted.
+    pub fn is_beyond(&self, runtime: &str) -> bool {
+        let mut beyond = self.not_granted_on.iter();
+        beyond.any(|name| names(name, runtime))
     }
 
     /// What the whole process of a runtime does on its behalf, which only the fence holds.
     pub fn is_power(&self) -> bool {
         self.name.starts_with("powers/")
     }
+}
+
+/// Whether an attack's word for runtimes, a name or `javascript`, means this one.
+fn names(word: &str, runtime: &str) -> bool {
+    word == runtime || (word == "javascript" && on_javascript(runtime))
 }
 
 /// Whether a runtime runs interpreters for Emscripten, and can give programs JavaScript.
@@ -165,9 +173,7 @@ impl Tools {
                 Kind::Unfenced if on_javascript(subject) => a.is_power(),
                 // What these would break is used by all tests.
                 Kind::Unfenced => a.only.is_none() && !a.name.starts_with("store/"),
-                Kind::Fenced | Kind::Granted => {
-                    !a.is_power() && a.is_for(subject)
-                }
+                Kind::Fenced | Kind::Granted => !a.is_power() && a.is_for(subject),
             })
             .map(|a| a.name.clone())
             .collect()

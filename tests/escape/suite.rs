@@ -54,6 +54,7 @@ const LEAKS: &[(&str, &[&str])] = &[
             "powers/program",
         ],
     ),
+    ("deno", &["powers/read", "powers/write"]),
     (
         "node-wasi",
         &[
@@ -121,7 +122,7 @@ impl Runs {
             return Err(format!("the attack got through: {proof}"));
         }
         let kind = match attack.control.as_str() {
-            "granted" if attack.not_granted_on.iter().any(|name| name == subject) => Kind::Native,
+            "granted" if attack.is_beyond(subject) => Kind::Native,
             "granted" | "js" => Kind::Granted,
             "unfenced" => Kind::Unfenced,
             _ => Kind::Native,

@@ -1,8 +1,9 @@
-"""Reaching JavaScript where a runtime is made of it, and through it the host. The module is wasm; this is not."""
+"""Reaching JavaScript where a runtime has it, and through it the host. The module is wasm; this is not."""
 
 from kit import JS, UNFENCED, WON, attack
 
 ON = "javascript"  # on runtimes that have it: node and deno
+NODE = "node"  # Deno has no such power to give: its own permissions withhold it
 
 
 def through(process, p):
@@ -216,7 +217,7 @@ def _(p):
     return sync(("fs", "readFileSync"), p.rw + "/link", "utf8")
 
 
-@attack("powers/read-by-proc", UNFENCED, ON)
+@attack("powers/read-by-proc", UNFENCED, NODE)
 def _(p):
     return sync(("fs", "readFileSync"), "/proc/self/root" + p.secret, "utf8")
 
@@ -277,21 +278,21 @@ def _(p):
     builtin("fs").utimesSync(p.secret, 1, 1)
 
 
-@attack("powers/kill", UNFENCED, ON)
+@attack("powers/kill", UNFENCED, NODE)
 def _(p):
     import js
 
     js.process.kill(p.victims["powers-kill"], "SIGKILL")
 
 
-@attack("powers/stop", UNFENCED, ON)
+@attack("powers/stop", UNFENCED, NODE)
 def _(p):
     import js
 
     js.process.kill(p.victims["powers-stop"], "SIGSTOP")
 
 
-@attack("powers/program", UNFENCED, ON)
+@attack("powers/program", UNFENCED, NODE)
 def _(p):
     from pyodide.ffi import to_js
 
@@ -303,12 +304,12 @@ def _(p):
         return file.read()
 
 
-@attack("powers/environment-of-the-victim", UNFENCED, ON)
+@attack("powers/environment-of-the-victim", UNFENCED, NODE)
 def _(p):
     return sync(("fs", "readFileSync"), f"/proc/{p.victim}/environ", "utf8")
 
 
-@attack("powers/handles", UNFENCED, ON)
+@attack("powers/handles", UNFENCED, NODE)
 def _(p):
     import js
 

@@ -43,8 +43,8 @@ class Place:
 
 
 def attack(name, control=GRANTED, only=None, not_granted_on=()):
-    """Registers an attack. `only` names the one runtime it is for, or `javascript`; on `not_granted_on` the control
-    is native Python, since the runtime cannot do the act at all."""
+    """Registers an attack. `only` names the one runtime it is for; on `not_granted_on` the control is
+    native Python, since the runtime cannot do the act at all. `javascript` names all that have it."""
 
     def register(function):
         assert name not in ATTACKS, name

@@ -180,7 +180,7 @@ def _(p):
     return read("made", dir_fd=fd)
 
 
-@attack("reading/hard-link", not_granted_on=["node"])
+@attack("reading/hard-link", not_granted_on=["javascript"])
 def _(p):
     os.link(p.secret, p.rw + "/hard")
     return read(p.rw + "/hard")
