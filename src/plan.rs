@@ -378,7 +378,7 @@ impl Planner<'_> {
         self.endpoints();
         self.processes();
         self.check_imports();
-        self.javascript();
+        args.extend(self.javascript());
         let told = match &runtime.host_script {
             None => {
                 args.extend(fill_all(
@@ -520,7 +520,9 @@ impl Planner<'_> {
                 Abilities::Available(layer) => layers.push(layer.clone()),
                 Abilities::Missing(why) => {
                     let mut choices = self.others(|d| d.isolation == Isolation::Runtime);
-                    choices.push("use an interpreter built for WASI: --platform wasi".into());
+                    if self.context.runtime.descriptor.platform == Platform::Emscripten {
+                        choices.push("use an interpreter built for WASI: --platform wasi".into());
+                    }
                     self.refuse(
                         what,
                         format!("{name} is no sandbox by itself, and the fence can't help: {why}"),
@@ -551,13 +553,14 @@ impl Planner<'_> {
         self.row("no other processes", by);
     }
 
-    fn javascript(&mut self) {
-        if !self.sandbox.javascript {
-            return;
-        }
+    fn javascript(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
         let name = descriptor.name.clone();
-        if descriptor.javascript {
+        if !self.sandbox.javascript {
+            let grant = descriptor.javascript.as_ref();
+            return grant.map_or_else(Vec::new, |grant| fill_all(&grant.withheld, &[]));
+        }
+        if descriptor.javascript.is_some() {
             self.row(
                 "JavaScript",
                 format!("nobody: granted; only the fence holds what {name}'s process does"),
@@ -571,14 +574,12 @@ impl Planner<'_> {
             choices.push("run without --js".into());
             self.refuse("JavaScript", format!("{name} has none to give"), choices);
         }
+        Vec::new()
     }
 
     /// What the host script reads.
     fn told(&self, mounts: &[Mount], args: &[String]) -> String {
-        let mut env = self.sandbox.env.clone();
-        if let Some(start) = self.start() {
-            env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
-        }
+        let env = self.variables().into_iter().collect();
         let told = Told {
             module: &self.context.module.path,
             args,
@@ -643,7 +644,8 @@ impl Planner<'_> {
         let known = (self.context.known)();
         let names: Vec<&str> = known
             .iter()
-            .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
+            .filter(|d| d.name != own.name && d.platform == own.platform)
+            .filter(|d| !d.by_name_only && can(d))
             .map(|d| d.name.as_str())
             .collect();
         match names.as_slice() {
@@ -851,37 +853,40 @@ impl Planner<'_> {
         format!("{link}/.")
     }
 
-    fn env(&mut self) -> Vec<String> {
-        let descriptor = &self.context.runtime.descriptor;
-        let templates = descriptor.env.set.clone();
-        let trims = descriptor.env.trims;
-        let mut args = Vec::new();
-        let mut late = BTreeMap::new();
-        for (name, value) in &self.sandbox.env {
-            if trims && (value.is_empty() || value.trim() != value) {
-                late.insert(name.clone(), value.clone());
-            } else {
-                args.extend(fill_all(&templates, &[("name", name), ("value", value)]));
-            }
-        }
+    /// All that the guest finds in its environment at first: the program's variables, then pyw's own.
+    fn variables(&self) -> Vec<(String, String)> {
+        let trims = self.context.runtime.descriptor.env.trims;
+        let bare = |value: &str| trims && (value.is_empty() || value.trim() != value);
+        let all = self.sandbox.env.clone().into_iter();
+        let (late, env): (BTreeMap<_, _>, BTreeMap<_, _>) = all.partition(|(_, value)| bare(value));
+        let mut env: Vec<(String, String)> = env.into_iter().collect();
+        let mut own = |name: &str, value| env.push((name.to_owned(), value));
         if self.has(Adaptation::Tty) {
-            let mask = self.sandbox.terminals.mask().to_string();
-            args.extend(fill_all(&templates, &[("name", TTY_VAR), ("value", &mask)]));
+            own(TTY_VAR, self.sandbox.terminals.mask().to_string());
         }
         if self.has(Adaptation::ReadOnlyTimes) {
             // With an end mark, for not every runtime carries an empty value.
-            let value = format!("{}-", self.preopens);
-            args.extend(fill_all(
-                &templates,
-                &[("name", MOUNTS_VAR), ("value", &value)],
-            ));
+            own(MOUNTS_VAR, format!("{}-", self.preopens));
+        }
+        let limits = &self.context.runtime.descriptor.limits;
+        if let Some(bytes) = self.sandbox.limits.memory
+            && limits.memory.is_none()
+            && self.has(Adaptation::MemoryLimit)
+        {
+            own(MEMORY_VAR, (bytes / 65536).to_string());
         }
         if let Some(start) = self.start() {
-            let start = start.encode(&late);
-            args.extend(fill_all(
-                &templates,
-                &[("name", START_VARIABLE), ("value", &start)],
-            ));
+            own(START_VARIABLE, start.encode(&late));
+        }
+        env
+    }
+
+    fn env(&mut self) -> Vec<String> {
+        let descriptor = &self.context.runtime.descriptor;
+        let mut args = Vec::new();
+        for (name, value) in self.variables() {
+            let values = [("name", name.as_str()), ("value", value.as_str())];
+            args.extend(fill_all(&descriptor.env.set, &values));
         }
         let names: Vec<&str> = self.sandbox.env.keys().map(String::as_str).collect();
         let shown = if names.is_empty() {
@@ -915,11 +920,6 @@ impl Planner<'_> {
                     self.row(shown, &name);
                 }
                 None if self.has(Adaptation::MemoryLimit) => {
-                    let pages = (bytes / 65536).to_string();
-                    args.extend(fill_all(
-                        &descriptor.env.set,
-                        &[("name", MEMORY_VAR), ("value", &pages)],
-                    ));
                     self.row(
                         shown,
                         match self.data() {
@@ -1104,7 +1104,7 @@ impl Planner<'_> {
             write: paths(&runtime.descriptor.fence.write),
             calls: matches!(self.context.fence.calls, Abilities::Available(_)),
             network: self.sandbox.network == Network::Host,
-            metadata: self.sandbox.javascript,
+            metadata: self.sandbox.javascript || runtime.descriptor.fence.metadata,
         };
         out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.file().to_owned());

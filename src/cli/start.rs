@@ -17,7 +17,7 @@ use crate::plan::Beginning;
 use crate::request::{Program, Request, snapshot};
 use crate::runtime::{Runtime, compiled};
 use crate::sandbox::limits::format_size;
-use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox};
+use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox, Scratch};
 use crate::store::{Kind, Sha256};
 use crate::ui::progress::{self, Progress};
 
@@ -424,6 +424,11 @@ impl Candidate<'_> {
             guest: self.interpreter.library_guest().to_owned(),
             access: Access::Read,
             purpose: Purpose::Interpreter,
+        });
+        // For what a host script has to be told.
+        sandbox.scratch = Some(Scratch {
+            root: launch::scratch::choose(),
+            ..Scratch::default()
         });
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let output = folder.path().join("output");
