@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
@@ -121,14 +121,14 @@ pub struct Refusal {
 }
 
 /// A row of the table that tells who enforces what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     pub grant: String,
     pub enforced_by: String,
 }
 
 /// Confinement of the runtime's process to these paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     /// May be read, and executed where they are programs or libraries.
     pub execute: Vec<Utf8PathBuf>,
@@ -139,28 +139,42 @@ pub struct Confinement {
     /// But for the network, which is granted.
     pub network: bool,
     /// So do those that change modes, owners, times and attributes of files.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub metadata: bool,
 }
 
 /// Why pyw stays as the parent instead of becoming the runtime.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// The file that holds an exit code which the runtime couldn't carry.
     pub exit_code: Option<Utf8PathBuf>,
     /// The file that is there when the program ended by a MemoryError, and how many bytes it had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<(Utf8PathBuf, u64)>,
-    #[serde(serialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub timeout: Option<Duration>,
-    #[serde(serialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub cpu_time: Option<Duration>,
     /// Of standard output and standard error together, in bytes. They are pipes then.
     pub output_size: Option<u64>,
 }
 
-fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
-    value.map(|d| d.as_secs_f64()).serialize(s)
+/// Durations as seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+        value.map(|duration| duration.as_secs_f64()).serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(d)?;
+        seconds
+            .map(|seconds| Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom))
+            .transpose()
+    }
 }
 
 /// What a run begins with.
@@ -191,7 +205,7 @@ impl fmt::Display for Beginning {
 }
 
 /// Exactly what will be executed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The runtime's name.
     pub runtime: String,
@@ -364,7 +378,7 @@ impl Planner<'_> {
         self.endpoints();
         self.processes();
         self.check_imports();
-        self.javascript();
+        args.extend(self.javascript());
         let told = match &runtime.host_script {
             None => {
                 args.extend(fill_all(
@@ -506,7 +520,9 @@ impl Planner<'_> {
                 Abilities::Available(layer) => layers.push(layer.clone()),
                 Abilities::Missing(why) => {
                     let mut choices = self.others(|d| d.isolation == Isolation::Runtime);
-                    choices.push("use an interpreter built for WASI: --platform wasi".into());
+                    if self.context.runtime.descriptor.platform == Platform::Emscripten {
+                        choices.push("use an interpreter built for WASI: --platform wasi".into());
+                    }
                     self.refuse(
                         what,
                         format!("{name} is no sandbox by itself, and the fence can't help: {why}"),
@@ -537,13 +553,14 @@ impl Planner<'_> {
         self.row("no other processes", by);
     }
 
-    fn javascript(&mut self) {
-        if !self.sandbox.javascript {
-            return;
-        }
+    fn javascript(&mut self) -> Vec<String> {
         let descriptor = &self.context.runtime.descriptor;
         let name = descriptor.name.clone();
-        if descriptor.javascript {
+        if !self.sandbox.javascript {
+            let grant = descriptor.javascript.as_ref();
+            return grant.map_or_else(Vec::new, |grant| fill_all(&grant.withheld, &[]));
+        }
+        if descriptor.javascript.is_some() {
             self.row(
                 "JavaScript",
                 format!("nobody: granted; only the fence holds what {name}'s process does"),
@@ -557,14 +574,12 @@ impl Planner<'_> {
             choices.push("run without --js".into());
             self.refuse("JavaScript", format!("{name} has none to give"), choices);
         }
+        Vec::new()
     }
 
     /// What the host script reads.
     fn told(&self, mounts: &[Mount], args: &[String]) -> String {
-        let mut env = self.sandbox.env.clone();
-        if let Some(start) = self.start() {
-            env.insert(START_VARIABLE.to_owned(), start.encode(&BTreeMap::new()));
-        }
+        let env = self.variables().into_iter().collect();
         let told = Told {
             module: &self.context.module.path,
             args,
@@ -629,7 +644,8 @@ impl Planner<'_> {
         let known = (self.context.known)();
         let names: Vec<&str> = known
             .iter()
-            .filter(|d| d.name != own.name && d.platform == own.platform && can(d))
+            .filter(|d| d.name != own.name && d.platform == own.platform)
+            .filter(|d| !d.by_name_only && can(d))
             .map(|d| d.name.as_str())
             .collect();
         match names.as_slice() {
@@ -837,37 +853,40 @@ impl Planner<'_> {
         format!("{link}/.")
     }
 
-    fn env(&mut self) -> Vec<String> {
-        let descriptor = &self.context.runtime.descriptor;
-        let templates = descriptor.env.set.clone();
-        let trims = descriptor.env.trims;
-        let mut args = Vec::new();
-        let mut late = BTreeMap::new();
-        for (name, value) in &self.sandbox.env {
-            if trims && (value.is_empty() || value.trim() != value) {
-                late.insert(name.clone(), value.clone());
-            } else {
-                args.extend(fill_all(&templates, &[("name", name), ("value", value)]));
-            }
-        }
+    /// All that the guest finds in its environment at first: the program's variables, then pyw's own.
+    fn variables(&self) -> Vec<(String, String)> {
+        let trims = self.context.runtime.descriptor.env.trims;
+        let bare = |value: &str| trims && (value.is_empty() || value.trim() != value);
+        let all = self.sandbox.env.clone().into_iter();
+        let (late, env): (BTreeMap<_, _>, BTreeMap<_, _>) = all.partition(|(_, value)| bare(value));
+        let mut env: Vec<(String, String)> = env.into_iter().collect();
+        let mut own = |name: &str, value| env.push((name.to_owned(), value));
         if self.has(Adaptation::Tty) {
-            let mask = self.sandbox.terminals.mask().to_string();
-            args.extend(fill_all(&templates, &[("name", TTY_VAR), ("value", &mask)]));
+            own(TTY_VAR, self.sandbox.terminals.mask().to_string());
         }
         if self.has(Adaptation::ReadOnlyTimes) {
             // With an end mark, for not every runtime carries an empty value.
-            let value = format!("{}-", self.preopens);
-            args.extend(fill_all(
-                &templates,
-                &[("name", MOUNTS_VAR), ("value", &value)],
-            ));
+            own(MOUNTS_VAR, format!("{}-", self.preopens));
+        }
+        let limits = &self.context.runtime.descriptor.limits;
+        if let Some(bytes) = self.sandbox.limits.memory
+            && limits.memory.is_none()
+            && self.has(Adaptation::MemoryLimit)
+        {
+            own(MEMORY_VAR, (bytes / 65536).to_string());
         }
         if let Some(start) = self.start() {
-            let start = start.encode(&late);
-            args.extend(fill_all(
-                &templates,
-                &[("name", START_VARIABLE), ("value", &start)],
-            ));
+            own(START_VARIABLE, start.encode(&late));
+        }
+        env
+    }
+
+    fn env(&mut self) -> Vec<String> {
+        let descriptor = &self.context.runtime.descriptor;
+        let mut args = Vec::new();
+        for (name, value) in self.variables() {
+            let values = [("name", name.as_str()), ("value", value.as_str())];
+            args.extend(fill_all(&descriptor.env.set, &values));
         }
         let names: Vec<&str> = self.sandbox.env.keys().map(String::as_str).collect();
         let shown = if names.is_empty() {
@@ -901,11 +920,6 @@ impl Planner<'_> {
                     self.row(shown, &name);
                 }
                 None if self.has(Adaptation::MemoryLimit) => {
-                    let pages = (bytes / 65536).to_string();
-                    args.extend(fill_all(
-                        &descriptor.env.set,
-                        &[("name", MEMORY_VAR), ("value", &pages)],
-                    ));
                     self.row(
                         shown,
                         match self.data() {
@@ -1090,7 +1104,7 @@ impl Planner<'_> {
             write: paths(&runtime.descriptor.fence.write),
             calls: matches!(self.context.fence.calls, Abilities::Available(_)),
             network: self.sandbox.network == Network::Host,
-            metadata: self.sandbox.javascript,
+            metadata: self.sandbox.javascript || runtime.descriptor.fence.metadata,
         };
         out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.file().to_owned());
@@ -1148,4 +1162,57 @@ fn size(templates: &[Template], bytes: u64) -> Vec<String> {
         templates,
         &[("bytes", &bytes.to_string()), ("pages", &pages)],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_back_as_it_was_written() {
+        let plan = Plan {
+            runtime: "wasmtime".into(),
+            version: Some("49.0.3".into()),
+            isolation: IsolationLevel::Strong,
+            program: "/bin/wasmtime".into(),
+            args: vec!["run".into(), "-c\n\"".into()],
+            env: [("A".to_owned(), "ü".to_owned())].into(),
+            process_stack: Some(1),
+            data: None,
+            open_files: Some(7),
+            fence: Some(Confinement {
+                read: vec!["/usr".into()],
+                metadata: true,
+                ..Confinement::default()
+            }),
+            scratch: Some(Scratch {
+                root: "/tmp/x".into(),
+                sizes: vec![("/tmp/x/own".into(), 5)],
+                ..Scratch::default()
+            }),
+            watch: Watch {
+                memory: Some(("/tmp/x/memory".into(), 64 << 20)),
+                timeout: Some(Duration::from_millis(1500)),
+                cpu_time: Some(Duration::from_secs(3)),
+                ..Watch::default()
+            },
+            grants: vec![Row {
+                grant: "write /a".into(),
+                enforced_by: "nobody".into(),
+            }],
+        };
+        for plan in [
+            Plan {
+                scratch: None,
+                fence: None,
+                ..plan.clone()
+            },
+            plan,
+        ] {
+            let text = serde_json::to_string(&plan).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        }
+        let bad = r#"{"exit_code":null,"timeout":-1.0,"cpu_time":null,"output_size":null}"#;
+        assert!(serde_json::from_str::<Watch>(bad).is_err());
+    }
 }

@@ -5,7 +5,8 @@
 // finds options, tracebacks and exit codes as natively, and no JavaScript. The wasm module reaches
 // its host only through functions that are imported into it: those that are not listed in ALLOWED
 // are replaced, the file system is one folder tree made of the mounts, and V8 is told not to
-// compile strings. What this cannot hold, pyw's fence around the process does.
+// compile strings. With --js the first and the last of these do not hold. What this cannot hold,
+// pyw's fence around the process does.
 
 import * as fs from "node:fs";
 import * as path from "node:path";

@@ -68,11 +68,7 @@ pub fn execute(names: &[String], format: Format, common: &Common) -> Result<Exit
                 progress::verbose(&format!("{name} is not here"));
                 continue;
             }
-            return Err(Error::Runtime(RuntimeError::NotFound {
-                name: name.clone(),
-                variable: crate::config::runtime_path_variable(name),
-                installable: crate::runtime::install::installable(&context.descriptor(name)?),
-            }));
+            return Err(context.not_found(name).into());
         };
         let spinner = progress::Progress::spinner(&format!("checking {}", runtime.label()));
         let prober = Prober {

@@ -162,7 +162,7 @@ impl Context {
     /// It is unknown, or found and unusable.
     pub fn find(&self, name: &str) -> Result<Option<Runtime>, RuntimeError> {
         let paths = self.paths();
-        locate::runtime(self.catalog.get(name)?, &self.places(&paths))
+        locate::runtime(&self.catalog, name, &self.places(&paths))
     }
 
     /// A runtime as [`Self::find`] finds it, if it may be started: without known holes, unless they
@@ -177,8 +177,8 @@ impl Context {
     }
 
     fn refuse_holes(&self, runtime: Runtime) -> Result<Runtime, RuntimeError> {
-        let name = &runtime.descriptor.name;
-        let mut holes = advisories::of(name, runtime.version.as_ref(), &Machine::here());
+        let executable = runtime.descriptor.executable_name();
+        let mut holes = advisories::of(executable, runtime.version.as_ref(), &Machine::here());
         holes.retain(|one| one.refuse);
         if holes.is_empty() || self.allow_vulnerable {
             return Ok(runtime);
@@ -195,7 +195,7 @@ impl Context {
     /// It is unknown, or a path that the user named is wrong.
     pub fn executable(&self, name: &str) -> Result<Option<(Utf8PathBuf, Found)>, RuntimeError> {
         let paths = self.paths();
-        locate::executable(self.catalog.get(name)?, &self.places(&paths))
+        locate::executable(&self.catalog, name, &self.places(&paths))
     }
 
     fn paths(&self) -> std::collections::BTreeMap<String, Utf8PathBuf> {
@@ -223,9 +223,30 @@ impl Context {
     /// It cannot be installed here, or does not work.
     pub fn install(&self, name: &str) -> Result<Runtime, RuntimeError> {
         let entry = self.catalog.get(name)?;
-        let descriptor = self.descriptor(name)?;
-        let executable = install::install(&descriptor, &self.store, &self.fetcher)?;
+        let recipe = self.installed_as(name)?;
+        let executable = install::install(&recipe, &self.store, &self.fetcher)?;
         locate::ready(entry, executable, Found::Store, &self.store)
+    }
+
+    /// The descriptor that tells how the runtime's executable is installed: its own, or that of the
+    /// runtime whose executable it is.
+    ///
+    /// # Errors
+    /// One of the two is unknown.
+    pub fn installed_as(&self, name: &str) -> Result<Descriptor, RuntimeError> {
+        self.catalog.executable_of(name)?.describe(None)
+    }
+
+    /// That a runtime is nowhere, and what to do about it.
+    #[must_use]
+    pub fn not_found(&self, name: &str) -> RuntimeError {
+        RuntimeError::NotFound {
+            name: name.to_owned(),
+            variable: crate::config::runtime_path_variable(name),
+            installable: self
+                .installed_as(name)
+                .is_ok_and(|recipe| install::installable(&recipe)),
+        }
     }
 
     /// A descriptor as it stands without a version.
@@ -239,39 +260,30 @@ impl Context {
     /// All descriptors, in the order in which `auto` tries them.
     ///
     /// # Errors
-    /// The configured order names a runtime that is unknown.
+    /// The configured order names a runtime that is unknown, or that `auto` doesn't choose.
     pub fn descriptors(&self) -> Result<Vec<Descriptor>, RuntimeError> {
-        self.order()?
-            .iter()
-            .map(|name| self.descriptor(name))
+        let configured = &self.config.runtimes.value;
+        if configured.is_empty() {
+            let all = self.catalog.entries().iter().map(|e| e.describe(None));
+            let chosen = |d: &Result<Descriptor, _>| !d.as_ref().is_ok_and(|d| d.by_name_only);
+            return all.filter(chosen).collect();
+        }
+        let named = configured.iter().map(|name| self.descriptor(name));
+        named
+            .map(|found| match found {
+                Ok(one) if one.by_name_only => Err(RuntimeError::ByNameOnly { name: one.name }),
+                found => found,
+            })
             .collect()
     }
 
     /// The names of the runtimes for a platform, in the order in which `auto` tries them.
     fn order_for(&self, platform: Platform) -> Result<Vec<String>, RuntimeError> {
-        let mut names = Vec::new();
-        for name in self.order()? {
-            if self.descriptor(&name)?.platform == platform {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
-
-    fn order(&self) -> Result<Vec<String>, RuntimeError> {
-        let configured = &self.config.runtimes.value;
-        if configured.is_empty() {
-            return Ok(self
-                .catalog
-                .entries()
-                .iter()
-                .map(|e| e.name.clone())
-                .collect());
-        }
-        for name in configured {
-            self.catalog.get(name)?;
-        }
-        Ok(configured.clone())
+        let descriptors = self.descriptors()?.into_iter();
+        Ok(descriptors
+            .filter(|descriptor| descriptor.platform == platform)
+            .map(|descriptor| descriptor.name)
+            .collect())
     }
 
     /// The runtimes that the request allows and that run interpreters for this platform, ready to
@@ -296,11 +308,7 @@ impl Context {
             if name == default_for(platform) && install::installable(&descriptor) {
                 return Ok(vec![self.install(name)?]);
             }
-            return Err(Error::Runtime(RuntimeError::NotFound {
-                name: name.clone(),
-                variable: crate::config::runtime_path_variable(name),
-                installable: install::installable(&descriptor),
-            }));
+            return Err(self.not_found(name).into());
         }
         let mut found = Vec::new();
         let mut unusable = None;
@@ -463,12 +471,12 @@ impl Context {
     /// The least isolation that a program runs with on a runtime: what was asked for, or what the
     /// system allows.
     ///
-    /// Only an interpreter for Emscripten runs on a runtime that is no sandbox, and the user gets
-    /// one by naming it. A project or a script that names it is not obeyed so far.
+    /// A runtime that is no sandbox the user gets by naming it, or by naming an interpreter for
+    /// Emscripten, which runs on no other. A project or a script that names it is not obeyed so far.
     #[must_use]
     pub fn required(&self, runtime: &Runtime, platform: Option<Platform>) -> IsolationLevel {
         let usual = match runtime.descriptor.isolation {
-            Isolation::Process if self.names_process(platform) => IsolationLevel::Process,
+            Isolation::Process if self.names_process(runtime, platform) => IsolationLevel::Process,
             _ if self.fence.missing().is_none() => IsolationLevel::Strong,
             _ => IsolationLevel::Runtime,
         };
@@ -482,12 +490,16 @@ impl Context {
     }
 
     /// Whether the user named a runtime that is no sandbox, or an interpreter that needs one.
-    fn names_process(&self, platform: Option<Platform>) -> bool {
-        let (runtime, python) = (&self.config.runtime, &self.config.python);
+    fn names_process(&self, runtime: &Runtime, platform: Option<Platform>) -> bool {
+        let (chosen, python) = (&self.config.runtime, &self.config.python);
         let open = |text: &str| Wanted::parse(text).is_ok_and(|w| w.leaves_platform_open());
-        platform == Some(Platform::Emscripten)
-            || (runtime.origin.is_users() && runtime.value != RuntimeChoice::Auto)
-            || (python.origin.is_users() && python.value.as_deref().is_some_and(|text| !open(text)))
+        if chosen.origin.is_users() && chosen.value != RuntimeChoice::Auto {
+            return true;
+        }
+        runtime.descriptor.platform == Platform::Emscripten
+            && (platform == Some(Platform::Emscripten)
+                || (python.origin.is_users()
+                    && python.value.as_deref().is_some_and(|text| !open(text))))
     }
 
     /// Plans a sandbox on a runtime.

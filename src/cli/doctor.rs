@@ -49,6 +49,8 @@ struct RuntimeRow {
     platform: String,
     version: Option<String>,
     path: Option<String>,
+    #[serde(skip)]
+    by_name_only: bool,
     /// Why it cannot be used, where it is found.
     problem: Option<String>,
     /// How well a program on it is isolated here.
@@ -121,7 +123,7 @@ fn report(context: &Context) -> Result<Report, Error> {
         let found = probed.ok().flatten();
         let descriptor = found.as_ref().map_or(&known, |found| &found.descriptor);
         let version = found.as_ref().and_then(|found| found.version.as_ref());
-        let advisories = advisories::of(&entry.name, version, &machine);
+        let advisories = advisories::of(descriptor.executable_name(), version, &machine);
         if let Some(problem) = &problem {
             advice.push(Advice {
                 about: entry.name.clone(),
@@ -159,6 +161,7 @@ fn report(context: &Context) -> Result<Report, Error> {
             platform: descriptor.platform.to_string(),
             version: version.map(ToString::to_string),
             isolation: reached(descriptor, &context.fence),
+            by_name_only: descriptor.by_name_only,
             path,
             problem,
             advisories,
@@ -169,7 +172,10 @@ fn report(context: &Context) -> Result<Report, Error> {
         .map(|found| {
             let platform = found.info.system().to_string();
             let usable = runtimes.iter().filter(|row| {
-                row.path.is_some() && row.problem.is_none() && row.platform == platform
+                row.path.is_some()
+                    && row.problem.is_none()
+                    && row.platform == platform
+                    && !row.by_name_only
             });
             InterpreterRow {
                 runtimes: usable.map(|row| row.name.clone()).collect(),

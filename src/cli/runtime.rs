@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::interpreter::Platform;
 use crate::plan::Abilities;
 use crate::runtime::descriptor::{Isolation, KnownDifference};
-use crate::runtime::{Descriptor, RuntimeError, install};
+use crate::runtime::{Descriptor, install};
 use crate::ui::table;
 
 /// Carries the command out.
@@ -36,7 +36,7 @@ pub fn execute(command: RuntimeCommand, common: &Common) -> Result<ExitCode, Err
             anstream::println!("{} is at {}", runtime.label(), runtime.executable);
         }
         RuntimeCommand::Remove { name } => {
-            install::remove(&context.descriptor(&name)?, &context.store)?;
+            install::remove(&context.installed_as(&name)?, &context.store)?;
             anstream::println!("removed {name} from pyw's store");
         }
     }
@@ -90,7 +90,7 @@ fn list(context: &Context, format: Format) -> Result<(), Error> {
             platform: descriptor.platform,
             isolation: descriptor.isolation,
             problem,
-            installable: install::installable(&descriptor),
+            installable: install::installable(&context.installed_as(&entry.name)?),
             read_only: read_only(&descriptor, context).to_owned(),
             memory: descriptor.limits_memory(),
             stack: descriptor.limits.stack.is_some(),
@@ -153,11 +153,7 @@ fn read_only(descriptor: &Descriptor, context: &Context) -> &'static str {
 
 fn which(context: &Context, name: &str, format: Format) -> Result<(), Error> {
     let Some(runtime) = context.find(name)? else {
-        return Err(Error::Runtime(RuntimeError::NotFound {
-            name: name.to_owned(),
-            variable: crate::config::runtime_path_variable(name),
-            installable: install::installable(&context.descriptor(name)?),
-        }));
+        return Err(context.not_found(name).into());
     };
     if format == Format::Json {
         return super::print_json(&serde_json::json!({

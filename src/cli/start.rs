@@ -17,7 +17,7 @@ use crate::plan::Beginning;
 use crate::request::{Program, Request, snapshot};
 use crate::runtime::{Runtime, compiled};
 use crate::sandbox::limits::format_size;
-use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox};
+use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox, Scratch};
 use crate::store::{Kind, Sha256};
 use crate::ui::progress::{self, Progress};
 
@@ -58,6 +58,8 @@ pub struct Start {
     /// The snapshot was made with the packages of this run.
     knows_packages: bool,
     pub beginning: Beginning,
+    /// The next start would begin in the same way.
+    pub is_settled: bool,
 }
 
 impl Candidate<'_> {
@@ -75,7 +77,12 @@ impl Candidate<'_> {
                     .adapted_module(adaptations, &self.context.store),
                 knows_packages: false,
                 beginning: Beginning::Plain { reason },
+                is_settled: true,
             }
+        };
+        let for_now = |reason| Start {
+            is_settled: false,
+            ..plain(reason)
         };
         if self.interpreter.info.system() != Platform::Wasi {
             return Ok(plain(
@@ -106,9 +113,9 @@ impl Candidate<'_> {
             .zip(mounts.as_deref());
         let names_key = self.names_key(packages.map(|(key, _)| key));
         let before: Option<Vec<String>> = self.context.store.note(NOTES, &names_key);
-        let names = match self.names(&names_key, before.clone(), effort) {
+        let (names, is_settled) = match self.names(&names_key, before.clone(), effort) {
             Ok(names) => names,
-            Err(reason) => return Ok(plain(reason)),
+            Err(reason) => return Ok(for_now(reason)),
         };
         let wanted = Wanted {
             interpreter: self.interpreter,
@@ -117,14 +124,14 @@ impl Candidate<'_> {
         };
         let found = match self.snapshot(&wanted, effort)? {
             Ok(found) => found,
-            Err(reason) => return Ok(plain(reason)),
+            Err(reason) => return Ok(for_now(reason)),
         };
         if let Some(reason) = self.too_large(&found) {
             return Ok(plain(reason));
         }
         let module = self.module(&found);
         if let Some(reason) = self.trial(&found, &module, effort)? {
-            return Ok(plain(reason));
+            return Ok(for_now(reason));
         }
         if let Some(before) = before.filter(|before| *before != names) {
             self.replace(&Wanted {
@@ -138,6 +145,7 @@ impl Candidate<'_> {
             beginning: Beginning::Snapshot {
                 modules: found.modules.len(),
             },
+            is_settled,
         })
     }
 
@@ -208,13 +216,14 @@ impl Candidate<'_> {
     }
 
     /// The modules that the snapshot is made of: one snapshot serves all programs with the same
-    /// packages, and grows by what a new one imports of these.
+    /// packages, and grows by what a new one imports of these. Also whether the next start would be
+    /// given the same.
     fn names(
         &self,
         key: &str,
         current: Option<Vec<String>>,
         effort: Effort,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<(Vec<String>, bool), String> {
         let store = &self.context.store;
         let builtin = &self.interpreter.info.builtin_modules;
         let mut own = preload::imports(&self.text());
@@ -226,14 +235,17 @@ impl Candidate<'_> {
         if let Some(names) = &current
             && (effort == Effort::Look || !lacks(names))
         {
-            return Ok(names.clone());
+            return Ok((names.clone(), !lacks(names)));
         }
         if effort == Effort::SecondRun {
             let text = format!("{key} {own:?}");
             let seen = Sha256::of(text.as_bytes()).to_string();
             if store.note::<bool>(NOTES, &seen).is_none() {
                 store.put_note(NOTES, &seen, &true);
-                return current.ok_or_else(|| "the second start makes a snapshot".into());
+                return match current {
+                    Some(names) => Ok((names, false)),
+                    None => Err("the second start makes a snapshot".into()),
+                };
             }
         }
         if effort == Effort::Look {
@@ -248,7 +260,7 @@ impl Candidate<'_> {
         names.sort();
         names.dedup();
         store.put_note(NOTES, key, &names);
-        Ok(names)
+        Ok((names, true))
     }
 
     /// The program's text, as far as it can be had.
@@ -435,6 +447,11 @@ impl Candidate<'_> {
             guest: self.interpreter.library_guest().to_owned(),
             access: Access::Read,
             purpose: Purpose::Interpreter,
+        });
+        // For what a host script has to be told.
+        sandbox.scratch = Some(Scratch {
+            root: launch::scratch::choose(),
+            ..Scratch::default()
         });
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let output = folder.path().join("output");

@@ -236,10 +236,10 @@ def open_streams(unbuffered):
         (2, streams[2], "w", "backslashreplace"),
     ):
         buffered = text.buffer
-        raw = buffered.raw
         name = ("stdin", "stdout", "stderr")[fd]
         try:
-            raw.__init__(fd, mode + "b", closefd=False)
+            # A new one: the old one remembers whether what it was could be rewound.
+            raw = type(buffered.raw)(fd, mode + "b", closefd=False)
         except OSError:
             setattr(sys, name, None)
             setattr(sys, "__%s__" % name, None)

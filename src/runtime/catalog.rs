@@ -35,6 +35,11 @@ const BUILT_IN: &[(&str, &str, Option<&str>)] = &[
         // Deno knows what the script uses of node.
         Some(include_str!("../../runtimes/node/host.mjs")),
     ),
+    (
+        "node-wasi",
+        include_str!("../../runtimes/node-wasi.toml"),
+        Some(include_str!("../../runtimes/node-wasi/host.mjs")),
+    ),
 ];
 
 /// The runtime that is installed where none is found that runs a platform.
@@ -132,6 +137,26 @@ impl Catalog {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The entry whose executable a runtime is: mostly itself.
+    ///
+    /// # Errors
+    /// The runtime, or the one that it names, is unknown; that one has no executable of its own.
+    pub fn executable_of(&self, name: &str) -> Result<&Entry, RuntimeError> {
+        let entry = self.get(name)?;
+        let Some(other) = entry.describe(None)?.executable_of else {
+            return Ok(entry);
+        };
+        let wrong = || RuntimeError::Descriptor {
+            path: entry.place(),
+            message: format!("`executable-of = \"{other}\"`: `{other}` has no executables"),
+        };
+        let found = self.get(&other).map_err(|_| wrong())?;
+        match found.describe(None)?.executable_of {
+            None => Ok(found),
+            Some(_) => Err(wrong()),
+        }
     }
 
     /// The entry of this name.

@@ -24,7 +24,13 @@ pub struct Descriptor {
     /// One line for `pyw runtime list`.
     pub summary: String,
     /// Names of the executable on `PATH`, best first.
+    #[serde(default)]
     pub executables: Vec<String>,
+    /// The runtime whose executable this one starts in another way, instead of names.
+    pub executable_of: Option<String>,
+    /// No run gets it whose user did not name it.
+    #[serde(default)]
+    pub by_name_only: bool,
     /// What the interpreters that it runs are built for.
     #[serde(default)]
     pub platform: Platform,
@@ -34,9 +40,8 @@ pub struct Descriptor {
     /// A file beside the descriptor that the runtime runs, which is told the sandbox as JSON; for
     /// runtimes whose command line cannot carry it.
     pub host_script: Option<String>,
-    /// The host script can give programs the runtime's JavaScript.
-    #[serde(default)]
-    pub javascript: bool,
+    /// There where the host script can give programs the runtime's JavaScript.
+    pub javascript: Option<JavaScriptGrant>,
     pub probe: Probe,
     /// What modules may import from it beyond WASI preview 1.
     #[serde(default)]
@@ -63,6 +68,12 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// The name of the runtime whose executable this is, under which security holes are known.
+    #[must_use]
+    pub fn executable_name(&self) -> &str {
+        self.executable_of.as_deref().unwrap_or(&self.name)
+    }
+
     /// Whether the runtime alone keeps a read-only mount read-only.
     #[must_use]
     pub fn holds_read_only(&self) -> bool {
@@ -186,6 +197,15 @@ pub struct NetworkGrant {
     pub host: Option<Vec<Template>>,
 }
 
+/// How JavaScript is given and withheld. It is the host script that gives it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct JavaScriptGrant {
+    /// Where it is not given.
+    #[serde(default)]
+    pub withheld: Vec<Template>,
+}
+
 /// How limits are set: `{bytes}`, `{pages}` (of 64 KiB). Time is pyw's own to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -216,6 +236,10 @@ pub struct FenceNeeds {
     pub read: Vec<Template>,
     #[serde(default)]
     pub write: Vec<Template>,
+    /// The process may not change modes, owners and times of files, for guests could do so outside
+    /// the mounts.
+    #[serde(default)]
+    pub metadata: bool,
 }
 
 /// How pyw installs the runtime into its store.
@@ -329,8 +353,14 @@ impl Descriptor {
                 self.name
             ));
         }
-        if self.executables.is_empty() {
-            return Err("`executables` is empty".into());
+        match &self.executable_of {
+            None if self.executables.is_empty() => return Err("`executables` is empty".into()),
+            Some(_) if !self.executables.is_empty() || self.install.is_some() => {
+                return Err(
+                    "with `executable-of` there is no `executables` and no `install`".into(),
+                );
+            }
+            _ => {}
         }
         let module: &[&str] = match &self.host_script {
             None => &["module"],
@@ -344,12 +374,12 @@ impl Descriptor {
                 &["script", "sandbox"]
             }
         };
-        if self.javascript && self.host_script.is_none() {
+        if self.javascript.is_some() && self.host_script.is_none() {
             return Err("`javascript` needs `host-script`".into());
         }
         type Place<'a> = (&'a str, Option<&'a Vec<Template>>, &'a [&'a str]);
         let compile = self.compile.as_ref();
-        let lists: [Place<'_>; 11] = [
+        let lists: [Place<'_>; 12] = [
             ("command.first", Some(&self.command.first), &["cache"]),
             ("command.module", Some(&self.command.module), module),
             (
@@ -362,6 +392,11 @@ impl Descriptor {
             ("mount.write", self.mount.write.as_ref(), &["host", "guest"]),
             ("env.set", Some(&self.env.set), &["name", "value"]),
             ("network.host", self.network.host.as_ref(), &[]),
+            (
+                "javascript.withheld",
+                self.javascript.as_ref().map(|grant| &grant.withheld),
+                &[],
+            ),
             (
                 "limits.memory",
                 self.limits.memory.as_ref(),

@@ -13,6 +13,9 @@ pub enum RuntimeError {
     #[error("there is no runtime named `{name}`")]
     Unknown { name: String, known: Vec<String> },
 
+    #[error("{name} cannot stand in `runtimes`: only a run that names it gets it")]
+    ByNameOnly { name: String },
+
     #[error("{name} was not found")]
     NotFound {
         name: String,
@@ -123,9 +126,10 @@ impl RuntimeError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Unknown { .. } | Self::Descriptor { .. } | Self::OtherPlatform { .. } => {
-                Code::Usage
-            }
+            Self::Unknown { .. }
+            | Self::ByNameOnly { .. }
+            | Self::Descriptor { .. }
+            | Self::OtherPlatform { .. } => Code::Usage,
             Self::NotFound { .. }
             | Self::NoBuild { .. }
             | Self::BadOverride { .. }
@@ -149,6 +153,9 @@ impl RuntimeError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown { known, .. } => format!("known are: {}", known.join(", ")),
+            Self::ByNameOnly { name } => {
+                format!("take it out of `runtimes`, and say --runtime {name} where you want it")
+            }
             Self::NotFound {
                 name,
                 variable,

@@ -3,7 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::catalog::{Entry, HostScript};
+use super::catalog::{Catalog, Entry, HostScript};
 use super::error::RuntimeError;
 use super::{Found, Runtime, install, probe};
 use crate::config::runtime_path_variable;
@@ -20,25 +20,30 @@ pub struct Places<'a> {
     pub store: &'a Store,
 }
 
-/// Where the executable is, without starting it; `None` when it is nowhere.
+/// Where the executable is, without starting it; `None` when it is nowhere. A runtime that has
+/// another's is looked for under its own name, then under the other's.
 ///
 /// # Errors
-/// A variable or configuration that names something else than an executable file.
+/// A variable or configuration that names something else than an executable file; the runtime is
+/// unknown.
 pub fn executable(
-    entry: &Entry,
+    catalog: &Catalog,
+    name: &str,
     places: &Places<'_>,
 ) -> Result<Option<(Utf8PathBuf, Found)>, RuntimeError> {
-    let variable = runtime_path_variable(&entry.name);
-    if let Some(path) = (places.variable)(&variable).filter(|p| !p.is_empty()) {
-        let path = named(&path, &format!("${variable}"))?;
-        return Ok(Some((path, Found::Variable(variable))));
-    }
-    if let Some(path) = places.configured.get(&entry.name) {
-        let path = named(
-            path.as_str(),
-            &format!("the configuration ([paths] {})", entry.name),
-        )?;
-        return Ok(Some((path, Found::Config)));
+    let entry = catalog.executable_of(name)?;
+    let mut names = vec![name, entry.name.as_str()];
+    names.dedup();
+    for name in names {
+        let variable = runtime_path_variable(name);
+        if let Some(path) = (places.variable)(&variable).filter(|p| !p.is_empty()) {
+            let path = named(&path, &format!("${variable}"))?;
+            return Ok(Some((path, Found::Variable(variable))));
+        }
+        if let Some(path) = places.configured.get(name) {
+            let from = format!("the configuration ([paths] {name})");
+            return Ok(Some((named(path.as_str(), &from)?, Found::Config)));
+        }
     }
     let descriptor = entry.describe(None)?;
     for name in &descriptor.executables {
@@ -56,11 +61,15 @@ pub fn executable(
 ///
 /// # Errors
 /// As [`executable`], and what probing finds wrong.
-pub fn runtime(entry: &Entry, places: &Places<'_>) -> Result<Option<Runtime>, RuntimeError> {
-    let Some((path, found)) = executable(entry, places)? else {
+pub fn runtime(
+    catalog: &Catalog,
+    name: &str,
+    places: &Places<'_>,
+) -> Result<Option<Runtime>, RuntimeError> {
+    let Some((path, found)) = executable(catalog, name, places)? else {
         return Ok(None);
     };
-    ready(entry, path, found, places.store).map(Some)
+    ready(catalog.get(name)?, path, found, places.store).map(Some)
 }
 
 /// Probes an executable that has been found.

@@ -177,12 +177,13 @@ fn runtimes_are_listed() {
     Pyw::new()
         .args(["runtime", "list"])
         .stdout(
-            "runtime   version  runs        read-only  --memory  --stack  found by               where\n\
-             wasmtime  {wasmtime-version}   wasi        fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
-             wasmer    -        wasi        fence      yes       yes      -                      not found\n\
-             wasmedge  -        wasi        fence      yes       no       -                      not found\n\
-             node      [..]\n\
-             deno      [..]\n",
+            "runtime    version  runs        read-only  --memory  --stack  found by               where\n\
+             wasmtime   {wasmtime-version}   wasi        fence      yes       yes      $PYW_RUNTIME_WASMTIME  {wasmtime}\n\
+             wasmer     -        wasi        fence      yes       yes      -                      not found\n\
+             wasmedge   -        wasi        fence      yes       no       -                      not found\n\
+             node       [..]\n\
+             deno       [..]\n\
+             node-wasi  [..]\n",
         )
         .run()
         .args(["runtime", "which", "wasmtime"])
@@ -203,7 +204,7 @@ fn runtimes_are_listed() {
         .run()
         .args(["runtime", "which", "wasmtme"])
         .stderr(
-            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge, node, deno\n",
+            "pyw: there is no runtime named `wasmtme`\nhint: known are: wasmtime, wasmer, wasmedge, node, deno, node-wasi\n",
         )
         .code(2)
         .run()
@@ -212,7 +213,8 @@ fn runtimes_are_listed() {
         .run()
         .check_json(|rows| {
             let names: Vec<_> = rows.as_array().unwrap().iter().map(|r| &r["name"]).collect();
-            assert_eq!(names, ["wasmtime", "wasmer", "wasmedge", "node", "deno"]);
+            let all = ["wasmtime", "wasmer", "wasmedge", "node", "deno", "node-wasi"];
+            assert_eq!(names, all);
             assert_eq!(rows[0]["found"], "$PYW_RUNTIME_WASMTIME");
             assert_eq!(rows[0]["problem"], serde_json::Value::Null);
             assert_eq!(rows[1]["path"], serde_json::Value::Null);
@@ -226,12 +228,13 @@ fn an_empty_store_lists_what_could_be_installed() {
         .env_remove("PYW_RUNTIME_WASMTIME")
         .args(["runtime", "list"])
         .stdout(
-            "runtime   version  runs        read-only  --memory  --stack  found by  where\n\
-             wasmtime  -        wasi        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
-             wasmer    -        wasi        fence      yes       yes      -         not found\n\
-             wasmedge  -        wasi        fence      yes       no       -         not found\n\
-             node      -        emscripten  both       yes       no       -         not found; pyw runtime install node\n\
-             deno      -        emscripten  both       yes       no       -         not found; pyw runtime install deno\n",
+            "runtime    version  runs        read-only  --memory  --stack  found by  where\n\
+             wasmtime   -        wasi        fence      yes       yes      -         not found; pyw runtime install wasmtime\n\
+             wasmer     -        wasi        fence      yes       yes      -         not found\n\
+             wasmedge   -        wasi        fence      yes       no       -         not found\n\
+             node       -        emscripten  both       yes       no       -         not found; pyw runtime install node\n\
+             deno       -        emscripten  both       yes       no       -         not found; pyw runtime install deno\n\
+             node-wasi  -        wasi        fence      yes       no       -         not found; pyw runtime install node-wasi\n",
         )
         .run()
         .args(["python", "list"])

@@ -363,7 +363,7 @@ fn limits_and_places_that_are_none() {
                 &["--runtime", "wasmtme", "app.py"],
                 2,
                 "pyw: there is no runtime named `wasmtme`\n\
-                 hint: known are: wasmtime, wasmer, wasmedge, node, deno\n",
+                 hint: known are: wasmtime, wasmer, wasmedge, node, deno, node-wasi\n",
             ),
             (
                 &["--runtime", "./wasmtime", "app.py"],

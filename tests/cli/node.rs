@@ -178,6 +178,20 @@ fn no_javascript_is_reached_unless_it_is_granted() {
     .run();
 }
 
+#[test]
+fn granted_javascript_is_made_of_text_as_well() {
+    let Some(pyw) = on_node() else { return };
+    pyw.write(
+        "app.py",
+        "import js\n\
+         from pyodide.code import run_js\n\
+         print(run_js('x => x * 2')(21), js.Function('return 7')(), js.eval('process').release.name)\n",
+    )
+    .args(args(&["--js", "app.py"]))
+    .stdout("42 7 node\n")
+    .run();
+}
+
 /// With JavaScript a program has all of node; the fence around its process still holds.
 #[test]
 fn granted_javascript_stays_in_the_fence() {
@@ -249,6 +263,124 @@ fn deno_runs_the_same_script() {
         .args(["--quiet", "--runtime", "deno", "--memory", "64M", "app.py"])
         .stdout("emscripten []\nOSError\nFileNotFoundError\nMemoryError\ntyped\n")
         .code(200)
+        .run();
+}
+
+/// Node's own WASI runs what other runtimes for WASI do, under the fence: what it may only read it
+/// cannot change, and links lead nowhere.
+#[test]
+fn node_runs_builds_for_wasi_as_well() {
+    let Some(pyw) = on_node() else { return };
+    let pyw = pyw
+        .write("ro/file", "as it was\n")
+        .write("../outside/file", "secret\n")
+        .mkdir("rw")
+        .write(
+            "app.py",
+            "import os, sys, time\n\
+             print(sys.platform, sys.argv, os.getcwd(), sys.stdin.isatty(), input())\n\
+             def attempt(what, call):\n\
+             \x20   try:\n\
+             \x20       print(what, call())\n\
+             \x20   except (OSError, MemoryError) as e:\n\
+             \x20       print(what, type(e).__name__)\n\
+             attempt('write', lambda: open('ro/file', 'w'))\n\
+             attempt('remove', lambda: os.unlink('ro/file'))\n\
+             attempt('times', lambda: os.utime('ro/file', (1, 1)))\n\
+             attempt('list', lambda: os.listdir('rw/folder/'))\n\
+             attempt('make', lambda: os.mkdir('rw/folder/made'))\n\
+             attempt('times outside', lambda: os.utime('rw/folder/', (1, 1)))\n\
+             attempt('rw', lambda: open('rw/new', 'w').write('new'))\n\
+             attempt('tmp', lambda: open('/tmp/new', 'w').write('new'))\n\
+             attempt('memory', lambda: len(bytearray(200 << 20)))\n\
+             start = time.monotonic()\n\
+             time.sleep(0.2)\n\
+             print(0.1 < time.monotonic() - start < 5)\n\
+             sys.exit(200)\n",
+        );
+    std::os::unix::fs::symlink("../../outside", pyw.dir().join("rw/folder")).unwrap();
+    let pyw = pyw
+        .stdin("typed\n")
+        .args([
+            "--runtime",
+            "node-wasi",
+            "--no-snapshot",
+            "--memory",
+            "128M",
+            "--mount",
+            "rw:rw",
+            "app.py",
+            "two words",
+        ])
+        .stdout(
+            "wasi ['app.py', 'two words'] {dir} False typed\n\
+             write PermissionError\n\
+             remove PermissionError\n\
+             times PermissionError\n\
+             list PermissionError\n\
+             make PermissionError\n\
+             times outside PermissionError\n\
+             rw 3\n\
+             tmp 3\n\
+             memory MemoryError\n\
+             True\n",
+        )
+        .code(200)
+        .run();
+    let read = |path: &str| std::fs::read_to_string(pyw.dir().join(path)).unwrap();
+    assert_eq!(read("ro/file"), "as it was\n");
+    assert_eq!(read("rw/new"), "new");
+    // Node 20 crashes every other time without the option that its descriptor has.
+    pyw.stdin("0123456789abcdef".repeat(1 << 20))
+        .args([
+            "--runtime",
+            "node-wasi",
+            "--no-snapshot",
+            "-c",
+            "import sys; print(len(sys.stdin.buffer.read()))",
+        ])
+        .stdout("16777216\n")
+        .run();
+}
+
+/// It is no sandbox, so only a user who names it gets it.
+#[test]
+fn node_for_wasi_is_chosen_by_nobody_else() {
+    let Some(pyw) = on_node() else { return };
+    let refused = "pyw: node-wasi [..] cannot run this as asked, so it is not run\n  \
+                   isolation `strong`: node-wasi is no sandbox by itself, so that this reaches `process`\n    \
+                   - use a runtime that can: --runtime wasmtime, wasmer, wasmedge\n    \
+                   - accept less: --require-isolation process\n";
+    pyw.args(["doctor", "--format", "json"])
+        .any_stdout()
+        .run()
+        .check_json(|report| {
+            let rows = report["runtimes"].as_array().unwrap();
+            let row = rows.iter().find(|row| row["name"] == "node-wasi").unwrap();
+            assert_eq!(row["isolation"], "process");
+            assert_eq!(row["problem"], serde_json::Value::Null);
+            for one in report["interpreters"].as_array().unwrap() {
+                let usable = one["runtimes"].as_array().unwrap();
+                assert!(!usable.iter().any(|name| name == "node-wasi"), "{one}");
+            }
+        })
+        .write("pyw.toml", "runtime = 'node-wasi'\n")
+        .args(["-c", "1"])
+        .stderr(refused)
+        .code(110)
+        .run()
+        // To name an interpreter is not to name the runtime.
+        .args(["--python", "cpython-3.12.0", "-c", "1"])
+        .stderr(refused)
+        .code(110)
+        .run()
+        .write("pyw.toml", "runtimes = ['node-wasi', 'wasmtime']\n")
+        .args(["-c", "1"])
+        .stderr(
+            "pyw: node-wasi cannot stand in `runtimes`: only a run that names it gets it\n\
+             hint: take it out of `runtimes`, and say --runtime node-wasi where you want it\n",
+        )
+        .code(2)
         .run();
 }
 

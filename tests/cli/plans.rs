@@ -115,7 +115,8 @@ fn of(name: &str) -> Runtime {
     match name {
         "wasmtime" => runtime(name, "49.0.3"),
         "wasmedge" => runtime(name, "0.17.1"),
-        "node" => runtime(name, "24.19.0"),
+        "node" | "node-wasi" => runtime(name, "24.19.0"),
+        "deno" => runtime(name, "2.9.8"),
         _ => runtime(name, "7.4.2"),
     }
 }
@@ -249,7 +250,14 @@ fn show(plan: &Result<Plan, Vec<Refusal>>) -> String {
     out
 }
 
-const ALL: [&str; 4] = ["wasmtime", "wasmer", "wasmedge", "node"];
+const ALL: [&str; 6] = [
+    "wasmtime",
+    "wasmer",
+    "wasmedge",
+    "node",
+    "deno",
+    "node-wasi",
+];
 
 #[test]
 fn one_sandbox_on_each_runtime() {
@@ -485,7 +493,9 @@ fn isolation_has_a_name() {
         ("wasmtime", half.clone(), Runtime),
         ("wasmtime", no_fence(), Runtime),
         ("node", landlock(), Process),
-        ("node", half, None),
+        ("node", half.clone(), None),
+        ("node-wasi", landlock(), Process),
+        ("node-wasi", half, None),
     ] {
         assert_eq!(plan::reached(&of(name).descriptor, &fence), level, "{name}");
     }
@@ -526,7 +536,7 @@ fn isolation_can_be_insisted_on() {
 /// What a user accepts is told in the table, and nowhere else accepted.
 #[test]
 fn writable_mounts_can_be_accepted() {
-    // On node nothing runs without a fence.
+    // On the others nothing runs without a fence.
     for name in &ALL[..3] {
         let plan = plan_on(&of(name), &sandbox(), &no_fence(), IsolationLevel::None).unwrap();
         assert_eq!(plan.fence, None);

@@ -1,6 +1,6 @@
 //! What is tested: native Python, and pyw on each runtime. Finding them and what is known of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -177,11 +177,12 @@ impl Pyw {
         }
     }
 
-    /// The differences that descriptors list: reason by runtime and case.
-    pub fn known_differences(&self) -> Result<Differences, String> {
+    /// What descriptors tell of all runtimes.
+    pub fn described(&self) -> Result<Described, String> {
         #[derive(serde::Deserialize)]
         struct Runtime {
             name: String,
+            platform: String,
             #[serde(rename = "known-differences", default)]
             differences: Vec<Difference>,
         }
@@ -193,15 +194,21 @@ impl Pyw {
         let answer = self.call(&["runtime", "list", "--format", "json"])?;
         let runtimes: Vec<Runtime> = serde_json::from_slice(&answer)
             .map_err(|e| format!("pyw runtime list --format json: {e}"))?;
-        Ok(runtimes
-            .into_iter()
-            .flat_map(|runtime| {
-                runtime
-                    .differences
-                    .into_iter()
-                    .map(move |d| ((runtime.name.clone(), d.case), d.reason))
-            })
-            .collect())
+        let mut described = Described::default();
+        for Runtime {
+            name,
+            platform,
+            differences,
+        } in runtimes
+        {
+            for Difference { case, reason } in differences {
+                described.differences.insert((name.clone(), case), reason);
+            }
+            if platform == "wasi" {
+                described.with_snapshots.insert(name);
+            }
+        }
+        Ok(described)
     }
 
     /// Lets pyw import its interpreter and the runtime compile it, so that no trial pays for it.
@@ -221,5 +228,12 @@ impl Pyw {
     }
 }
 
-/// Reasons, by runtime and case.
-pub type Differences = BTreeMap<(String, String), String>;
+/// What descriptors tell.
+#[derive(Default)]
+pub struct Described {
+    /// Those whose interpreters can begin from a snapshot: others run on JavaScript, and start in
+    /// another way.
+    pub with_snapshots: BTreeSet<String>,
+    /// The differences that are known: reasons, by runtime and case.
+    pub differences: BTreeMap<(String, String), String>,
+}

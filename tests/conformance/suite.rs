@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 
 use crate::case::{self, Named, NativeSwitch};
-use crate::subject::{self, Differences, Native, Pyw, Start, Subject};
+use crate::subject::{self, Native, Pyw, Start, Subject};
 use crate::table::{Outcome, Table};
 use crate::trial;
 
@@ -54,12 +54,8 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
         eprintln!("{line}");
     }
     let listing = arguments.list;
-    let known = if listing {
-        Ok(Differences::new())
-    } else {
-        pyw.known_differences()
-    };
-    for (runtime, case) in known.iter().flat_map(Differences::keys) {
+    let described = pyw.described()?;
+    for (runtime, case) in described.differences.keys() {
         if !cases.iter().any(|named| named.id() == *case) {
             return Err(format!(
                 "{runtime}'s descriptor lists a difference in {case}, which is no case"
@@ -71,8 +67,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
         .into_iter()
         .flat_map(|runtime| starts.map(|start| (runtime.clone(), start)));
     for (runtime, start) in all {
-        // Interpreters that run on JavaScript start in another way.
-        if runtime == "node" && start == Start::Snapshot {
+        if start == Start::Snapshot && !described.with_snapshots.contains(&runtime) {
             continue;
         }
         let subject = Subject::Runtime(runtime.clone(), start);
@@ -81,16 +76,12 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
             .any(|named| selected(arguments, &trial_name(named, &subject.name())));
         let ready = if wanted && !listing {
             pyw.warm_up(&runtime, start)
-                .and_then(|()| known.as_ref().map(drop).map_err(Clone::clone))
         } else {
             Ok(())
         };
         for named in &cases {
-            let reason = known.as_ref().ok().and_then(|known| {
-                known
-                    .get(&(runtime.clone(), named.id()))
-                    .map(String::as_str)
-            });
+            let reason = described.differences.get(&(runtime.clone(), named.id()));
+            let reason = reason.map(String::as_str);
             trials.push(runtime_trial(named, &pyw, &subject, reason, &ready, &table));
         }
         subjects.push(subject);

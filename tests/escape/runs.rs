@@ -16,15 +16,37 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Attack {
     pub name: String,
     pub control: String,
-    pub only: Option<String>,
-    pub not_granted_on: Vec<String>,
+    only: Option<String>,
+    not_granted_on: Vec<String>,
 }
 
 impl Attack {
+    /// Whether it is tried on this runtime.
+    pub fn is_for(&self, runtime: &str) -> bool {
+        let only = self.only.as_deref();
+        only.is_none_or(|only| names(only, runtime))
+    }
+
+    /// Whether the runtime can't do the act, also where it is granted.
+    pub fn is_beyond(&self, runtime: &str) -> bool {
+        let mut beyond = self.not_granted_on.iter();
+        beyond.any(|name| names(name, runtime))
+    }
+
     /// What the whole process of a runtime does on its behalf, which only the fence holds.
     pub fn is_power(&self) -> bool {
         self.name.starts_with("powers/")
     }
+}
+
+/// Whether an attack's word for runtimes, a name or `javascript`, means this one.
+fn names(word: &str, runtime: &str) -> bool {
+    word == runtime || (word == "javascript" && on_javascript(runtime))
+}
+
+/// Whether a runtime runs interpreters for Emscripten, and can give programs JavaScript.
+fn on_javascript(runtime: &str) -> bool {
+    matches!(runtime, "node" | "deno")
 }
 
 /// Under which circumstances the attacks run.
@@ -111,7 +133,7 @@ impl Tools {
             return Ok(names);
         }
         let mut names = vec!["wasmtime".to_owned()];
-        for name in ["wasmedge", "wasmer", "node"] {
+        for name in ["wasmedge", "wasmer", "node", "deno", "node-wasi"] {
             match which(name) {
                 Ok(_) => names.push(name.to_owned()),
                 Err(why) => eprintln!("LEFT OUT: {name}: {why}"),
@@ -148,12 +170,10 @@ impl Tools {
                 // On native Python there is no JavaScript.
                 Kind::Native => a.only.is_none(),
                 Kind::Script => a.is_power(),
-                Kind::Unfenced if subject == "node" => a.is_power(),
+                Kind::Unfenced if on_javascript(subject) => a.is_power(),
                 // What these would break is used by all tests.
                 Kind::Unfenced => a.only.is_none() && !a.name.starts_with("store/"),
-                Kind::Fenced | Kind::Granted => {
-                    !a.is_power() && a.only.as_ref().is_none_or(|only| only == subject)
-                }
+                Kind::Fenced | Kind::Granted => !a.is_power() && a.is_for(subject),
             })
             .map(|a| a.name.clone())
             .collect()
@@ -342,7 +362,7 @@ impl Tools {
                 .into_iter()
                 .flat_map(|mount| ["--mount".to_owned(), mount]),
         );
-        if subject == "node" && kind != Kind::Fenced {
+        if on_javascript(subject) && kind != Kind::Fenced {
             args.push("--js".to_owned());
         }
         args.extend([

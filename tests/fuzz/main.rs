@@ -212,16 +212,23 @@ fn index_pages() {
 
 #[test]
 fn descriptors() {
-    let seeds: Vec<Vec<u8>> = ["wasmtime", "wasmer", "wasmedge", "node"]
-        .iter()
-        .map(|name| {
-            std::fs::read(format!(
-                "{}/runtimes/{name}.toml",
-                env!("CARGO_MANIFEST_DIR")
-            ))
-            .unwrap()
-        })
-        .collect();
+    let seeds: Vec<Vec<u8>> = [
+        "wasmtime",
+        "wasmer",
+        "wasmedge",
+        "node",
+        "deno",
+        "node-wasi",
+    ]
+    .iter()
+    .map(|name| {
+        std::fs::read(format!(
+            "{}/runtimes/{name}.toml",
+            env!("CARGO_MANIFEST_DIR")
+        ))
+        .unwrap()
+    })
+    .collect();
     let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
     fuzz(
         &seeds,

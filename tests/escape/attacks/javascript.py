@@ -1,8 +1,9 @@
-"""Reaching JavaScript in node, and through it the host. The module is wasm; this is not."""
+"""Reaching JavaScript where a runtime has it, and through it the host. The module is wasm; this is not."""
 
 from kit import JS, UNFENCED, WON, attack
 
-NODE = "node"
+ON = "javascript"  # on runtimes that have it: node and deno
+NODE = "node"  # Deno has no such power to give: its own permissions withhold it
 
 
 def through(process, p):
@@ -11,13 +12,13 @@ def through(process, p):
     return fs.readFileSync(p.secret, "utf8")
 
 
-def reaches(function):
-    """The constructor of all functions makes code of text, wherever the runtime lets it."""
-    return WON if function is not None else "no constructor"
+def reaches(constructor):
+    """The constructor of all functions makes code of text."""
+    return evaluates(lambda: constructor("return process")())
 
 
 def evaluates(act):
-    """Node is told not to make code of text, with --js too; being told so is to have reached it."""
+    """Without --js node is told not to make code of text; to be told so is to have reached it."""
     try:
         return is_process(act())
     except Exception as error:
@@ -28,14 +29,14 @@ def is_process(process):
     return WON if process is not None and str(process.pid).isdigit() else "no process"
 
 
-@attack("javascript/import-js", JS, NODE)
+@attack("javascript/import-js", JS, ON)
 def _(p):
     import js
 
     return is_process(js.process)
 
 
-@attack("javascript/import-js-again", JS, NODE)
+@attack("javascript/import-js-again", JS, ON)
 def _(p):
     import importlib
     import sys
@@ -49,49 +50,49 @@ def _(p):
     return is_process((kept or found).process)
 
 
-@attack("javascript/global-this", JS, NODE)
+@attack("javascript/global-this", JS, ON)
 def _(p):
     import js
 
     return is_process(js.globalThis.process)
 
 
-@attack("javascript/run-js", JS, NODE)
+@attack("javascript/run-js", JS, ON)
 def _(p):
     from pyodide.code import run_js
 
     return evaluates(lambda: run_js("process"))
 
 
-@attack("javascript/indirect-eval", JS, NODE)
+@attack("javascript/indirect-eval", JS, ON)
 def _(p):
     import js
 
     return evaluates(lambda: js.eval("process"))
 
 
-@attack("javascript/constructor-of-the-module", JS, NODE)
+@attack("javascript/constructor-of-the-module", JS, ON)
 def _(p):
     import pyodide_js
 
     return reaches(pyodide_js.constructor.constructor)
 
 
-@attack("javascript/constructor-of-js", JS, NODE)
+@attack("javascript/constructor-of-js", JS, ON)
 def _(p):
     import js
 
     return reaches(js.Object.constructor)
 
 
-@attack("javascript/constructor-of-a-proxy", JS, NODE)
+@attack("javascript/constructor-of-a-proxy", JS, ON)
 def _(p):
     from pyodide.ffi import to_js
 
     return reaches(to_js([1]).constructor.constructor)
 
 
-@attack("javascript/constructor-of-a-function", JS, NODE)
+@attack("javascript/constructor-of-a-function", JS, ON)
 def _(p):
     from pyodide.ffi import create_proxy, to_js
 
@@ -99,7 +100,7 @@ def _(p):
     return reaches(function.constructor)
 
 
-@attack("javascript/constructor-of-an-error", JS, NODE)
+@attack("javascript/constructor-of-an-error", JS, ON)
 def _(p):
     import js
 
@@ -110,7 +111,7 @@ def _(p):
     return reaches(js.Error.new("x").constructor.constructor)
 
 
-@attack("javascript/mounting-the-host", JS, NODE)
+@attack("javascript/mounting-the-host", JS, ON)
 def _(p):
     import os
 
@@ -119,14 +120,14 @@ def _(p):
     return WON if pyodide_js.mountNodeFS else "nothing mounts"
 
 
-@attack("javascript/files", JS, NODE)
+@attack("javascript/files", JS, ON)
 def _(p):
     import js
 
     return through(js.process, p)
 
 
-@attack("javascript/private-module", JS, NODE)
+@attack("javascript/private-module", JS, ON)
 def _(p):
     import _pyodide_core
 
@@ -136,7 +137,7 @@ def _(p):
     return WON if found and js.process else "no"
 
 
-@attack("javascript/objects-in-memory", JS, NODE)
+@attack("javascript/objects-in-memory", JS, ON)
 def _(p):
     import gc
     import sys
@@ -157,14 +158,14 @@ def _(p):
     return is_process(js.process)
 
 
-@attack("javascript/fetch", JS, NODE)
+@attack("javascript/fetch", JS, ON)
 def _(p):
     import js
 
     return WON if js.fetch else "none"
 
 
-@attack("javascript/environment", JS, NODE)
+@attack("javascript/environment", JS, ON)
 def _(p):
     import js
 
@@ -172,14 +173,14 @@ def _(p):
     return WON if js.process.env is not None else "none"
 
 
-@attack("javascript/child-process", JS, NODE)
+@attack("javascript/child-process", JS, ON)
 def _(p):
     import js
 
     return WON if js.process.getBuiltinModule("node:child_process") else "none"
 
 
-@attack("javascript/web-assembly", JS, NODE)
+@attack("javascript/web-assembly", JS, ON)
 def _(p):
     import js
 
@@ -201,17 +202,17 @@ def sync(name, *args):
     return str(getattr(builtin(name[0]), name[1])(*args))
 
 
-@attack("powers/read", UNFENCED, NODE)
+@attack("powers/read", UNFENCED, ON)
 def _(p):
     return sync(("fs", "readFileSync"), p.secret, "utf8")
 
 
-@attack("powers/list", UNFENCED, NODE)
+@attack("powers/list", UNFENCED, ON)
 def _(p):
     return list(builtin("fs").readdirSync(p.outside))
 
 
-@attack("powers/read-by-link", UNFENCED, NODE)
+@attack("powers/read-by-link", UNFENCED, ON)
 def _(p):
     return sync(("fs", "readFileSync"), p.rw + "/link", "utf8")
 
@@ -221,58 +222,58 @@ def _(p):
     return sync(("fs", "readFileSync"), "/proc/self/root" + p.secret, "utf8")
 
 
-@attack("powers/write", UNFENCED, NODE)
+@attack("powers/write", UNFENCED, ON)
 def _(p):
     builtin("fs").writeFileSync(p.secret, "overwritten")
 
 
-@attack("powers/write-read-only", UNFENCED, NODE)
+@attack("powers/write-read-only", UNFENCED, ON)
 def _(p):
     builtin("fs").writeFileSync(p.ro + "/file.txt", "overwritten")
 
 
-@attack("powers/truncate-read-only", UNFENCED, NODE)
+@attack("powers/truncate-read-only", UNFENCED, ON)
 def _(p):
     builtin("fs").truncateSync(p.ro + "/file.txt")
 
 
-@attack("powers/rename-read-only", UNFENCED, NODE)
+@attack("powers/rename-read-only", UNFENCED, ON)
 def _(p):
     builtin("fs").renameSync(p.ro + "/file.txt", p.ro + "/renamed.txt")
 
 
-@attack("powers/unlink-read-only", UNFENCED, NODE)
+@attack("powers/unlink-read-only", UNFENCED, ON)
 def _(p):
     builtin("fs").unlinkSync(p.ro + "/file.txt")
 
 
-@attack("powers/mkdir-outside", UNFENCED, NODE)
+@attack("powers/mkdir-outside", UNFENCED, ON)
 def _(p):
     builtin("fs").mkdirSync(p.outside + "/new")
 
 
-@attack("powers/hard-link", UNFENCED, NODE)
+@attack("powers/hard-link", UNFENCED, ON)
 def _(p):
     builtin("fs").linkSync(p.secret, p.rw + "/hard")
     return sync(("fs", "readFileSync"), p.rw + "/hard", "utf8")
 
 
-@attack("powers/mode-read-only", UNFENCED, NODE)
+@attack("powers/mode-read-only", UNFENCED, ON)
 def _(p):
     builtin("fs").chmodSync(p.ro + "/file.txt", 0o777)
 
 
-@attack("powers/times-read-only", UNFENCED, NODE)
+@attack("powers/times-read-only", UNFENCED, ON)
 def _(p):
     builtin("fs").utimesSync(p.ro + "/file.txt", 1, 1)
 
 
-@attack("powers/mode-outside", UNFENCED, NODE)
+@attack("powers/mode-outside", UNFENCED, ON)
 def _(p):
     builtin("fs").chmodSync(p.secret, 0o777)
 
 
-@attack("powers/times-outside", UNFENCED, NODE)
+@attack("powers/times-outside", UNFENCED, ON)
 def _(p):
     builtin("fs").utimesSync(p.secret, 1, 1)
 
@@ -323,11 +324,11 @@ def _(p):
     return got
 
 
-@attack("powers/store", UNFENCED, NODE)
+@attack("powers/store", UNFENCED, ON)
 def _(p):
     return builtin("fs").readdirSync(p.store).length and WON
 
 
-@attack("powers/home", UNFENCED, NODE)
+@attack("powers/home", UNFENCED, ON)
 def _(p):
     return sync(("fs", "readFileSync"), p.home + "/.ssh/id_ed25519", "utf8")

@@ -12,7 +12,7 @@ WON = "the attack itself says that it got through"
 # Where the same act has to succeed, so that its failing in the sandbox means something.
 GRANTED = "granted"  # in the sandbox, with everything of the place granted for writing
 NATIVE = "native"  # on native Python, since no program for WASI can do it
-JS = "js"  # on node with --js
+JS = "js"  # on the runtime with --js
 UNFENCED = "unfenced"  # on the runtime without pyw's fence
 
 ATTACKS = {}
@@ -43,8 +43,8 @@ class Place:
 
 
 def attack(name, control=GRANTED, only=None, not_granted_on=()):
-    """Registers an attack. `only` names the one runtime it is for; on `not_granted_on` the control
-    is native Python, since the runtime cannot do the act at all."""
+    """Registers an attack. `only` names the one runtime it is for; on `not_granted_on` the control is
+    native Python, since the runtime cannot do the act at all. `javascript` names all that have it."""
 
     def register(function):
         assert name not in ATTACKS, name

@@ -109,39 +109,39 @@ def _(p):
     os.symlink("file.txt", p.ro + "/new")
 
 
-@attack("writing/hard-link", not_granted_on=["node", "wasmer"])
+@attack("writing/hard-link", not_granted_on=["javascript", "wasmer"])
 def _(p):
     os.link(p.ro + "/file.txt", p.ro + "/new")
 
 
-@attack("writing/hard-link-out-and-write", not_granted_on=["node"])
+@attack("writing/hard-link-out-and-write", not_granted_on=["javascript"])
 def _(p):
     os.link(p.ro + "/file.txt", p.rw + "/hard")
     write(p.rw + "/hard", os.O_WRONLY)
 
 
-@attack("writing/hard-link-into", not_granted_on=["node", "wasmer"])
+@attack("writing/hard-link-into", not_granted_on=["javascript", "wasmer"])
 def _(p):
     os.link(p.rw + "/file.txt", p.ro + "/new")
 
 
-@attack("writing/times", not_granted_on=["node", "wasmer"])
+@attack("writing/times", not_granted_on=["javascript", "wasmer", "node-wasi"])
 def _(p):
     os.utime(p.ro + "/file.txt", (1, 1))
 
 
-@attack("writing/times-of-folder", not_granted_on=["node", "wasmer"])
+@attack("writing/times-of-folder", not_granted_on=["javascript", "wasmer", "node-wasi"])
 def _(p):
     os.utime(p.ro + "/dir", (1, 1))
 
 
-@attack("writing/times-of-mount", not_granted_on=["node", "wasmer"])
+@attack("writing/times-of-mount", not_granted_on=["javascript", "wasmer", "node-wasi"])
 def _(p):
     os.utime(os.path.dirname(p.ro), (1, 1))
     os.utime(p.ro + "/.", (1, 1))
 
 
-@attack("writing/times-to-now", not_granted_on=["node", "wasmer"])
+@attack("writing/times-to-now", not_granted_on=["javascript", "wasmer", "node-wasi"])
 def _(p):
     os.utime(p.ro + "/file.txt")
 
@@ -156,7 +156,7 @@ def _(p):
     os.utime(folder(p.ro + "/dir"), (1, 1))
 
 
-@attack("writing/times-by-folder-handle", not_granted_on=["node", "wasmer"])
+@attack("writing/times-by-folder-handle", not_granted_on=["javascript", "wasmer", "node-wasi"])
 def _(p):
     os.utime("file.txt", (1, 1), dir_fd=folder(p.ro))
 
@@ -206,7 +206,7 @@ def _(p):
     os.mkdir("new", dir_fd=folder(p.ro))
 
 
-@attack("writing/symlink-by-folder-handle", not_granted_on=["node", "wasmer"])
+@attack("writing/symlink-by-folder-handle", not_granted_on=["javascript", "wasmer"])
 def _(p):
     os.symlink("file.txt", "new", dir_fd=folder(p.ro))
 
@@ -223,7 +223,7 @@ def _(p):
     os.rename("inner.txt", "renamed.txt", src_dir_fd=fd, dst_dir_fd=fd)
 
 
-@attack("writing/link-by-folder-handle", not_granted_on=["node", "wasmer"])
+@attack("writing/link-by-folder-handle", not_granted_on=["javascript", "wasmer"])
 def _(p):
     fd = folder(p.ro)
     os.link("file.txt", "new", src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
@@ -249,7 +249,7 @@ def _(p):
     write(p.rw + "/to-ro/file.txt", os.O_WRONLY)
 
 
-@attack("writing/made-link-to-read-only")
+@attack("writing/made-link-to-read-only", not_granted_on=["node-wasi"])
 def _(p):
     os.symlink(f"../../ro/{os.path.basename(p.ro)}", p.rw + "/made")
     write(p.rw + "/made/file.txt", os.O_WRONLY)
@@ -306,7 +306,7 @@ def _(p):
     write(p.rw + "/dirlink/new.txt", os.O_WRONLY | os.O_CREAT)
 
 
-@attack("writing/outside-created-by-dangling-link")
+@attack("writing/outside-created-by-dangling-link", not_granted_on=["node-wasi"])
 def _(p):
     os.symlink(f"../../outside/{os.path.basename(p.rw)}/new.txt", p.rw + "/made")
     write(p.rw + "/made", os.O_WRONLY | os.O_CREAT)
@@ -342,17 +342,17 @@ def _(p):
     os.unlink(p.rw + "/dirlink/secret.txt")
 
 
-@attack("writing/outside-linked-into", not_granted_on=["node", "wasmer"])
+@attack("writing/outside-linked-into", not_granted_on=["javascript", "wasmer"])
 def _(p):
     os.link(p.rw + "/file.txt", p.rw + "/dirlink/hard")
 
 
-@attack("writing/outside-times-by-planted-link", not_granted_on=["node", "wasmer"])
+@attack("writing/outside-times-by-planted-link", not_granted_on=["javascript", "wasmer", "node-wasi"])
 def _(p):
     os.utime(p.rw + "/link", (1, 1))
 
 
-@attack("writing/outside-times-by-slash", not_granted_on=["node", "wasmer"])
+@attack("writing/outside-times-by-slash", not_granted_on=["javascript", "wasmer", "node-wasi"])
 def _(p):
     os.utime(p.rw + "/dirlink/", (1, 1))
 
