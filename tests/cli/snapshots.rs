@@ -161,6 +161,48 @@ fn one_that_does_not_work_on_a_runtime_is_set_aside_there() {
     assert_eq!(start(&pyw, &run), why);
 }
 
+/// Compiling takes minutes on such a runtime, so only `pyw warm` does it, and of one module only.
+#[test]
+fn where_compiling_is_slow_the_compiled_interpreter_is_preferred() {
+    let descriptor = include_str!("../../runtimes/wasmtime.toml");
+    let mut slow = descriptor.to_owned();
+    for (from, to) in [
+        ("name = \"wasmtime\"", "name = \"slow\""),
+        ("[compile]\n", "[compile]\nslow = true\n"),
+        // Quicker, as each run compiles.
+        ("\"cache=n\"", "\"cache=n\", \"-C\", \"compiler=winch\""),
+    ] {
+        assert!(slow.contains(from));
+        slow = slow.replace(from, to);
+    }
+    let pyw = with_snapshots()
+        .write("../home/.config/pyw/runtimes/slow.toml", &slow)
+        .env("PYW_RUNTIME_SLOW", "{wasmtime}");
+    let run = ["--runtime", "slow", "-c", "print(1)"];
+    let pyw = pyw.args(run).stdout("1\n").any_stderr().run();
+    let pyw = pyw.args(run).stdout("1\n").any_stderr().run();
+    let from = start(&pyw, &run);
+    assert!(from.starts_with("# start: from a snapshot with "), "{from}");
+
+    let compiled = |pyw: &Pyw| {
+        let entries = std::fs::read_dir(pyw.store().join("compiled")).unwrap();
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let slow = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("slow-");
+        names.filter(slow).count()
+    };
+    assert_eq!(compiled(&pyw), 0);
+    let warm = ["warm", "--runtime", "slow", "-c", "print(1)"];
+    let pyw = pyw.args(warm).any_stdout().any_stderr().run();
+    assert_eq!(compiled(&pyw), 1);
+    let why = start(&pyw, &run);
+    let expected = "starts the compiled interpreter sooner than it interprets a snapshot";
+    assert!(
+        why.starts_with("# start: without a snapshot: ") && why.ends_with(expected),
+        "{why}"
+    );
+    pyw.args(run).stdout("1\n").stderr("").run();
+}
+
 /// Runs the guest on wasmtime, and kills it soon after it began to import `hangs`.
 struct Wasmtime {
     root: Utf8PathBuf,
