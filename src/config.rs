@@ -358,6 +358,8 @@ pub struct Config {
     pub asks: Vec<Asks>,
     /// Files that were read, the user's first.
     pub files: Vec<Utf8PathBuf>,
+    /// All that were looked for, there or not.
+    pub looked_for: Vec<Utf8PathBuf>,
 }
 
 impl Config {
@@ -370,6 +372,7 @@ impl Config {
     pub fn load(inputs: &Inputs) -> Result<Config, ConfigError> {
         let mut files = Vec::new();
         let user_file = UserFile::of(inputs)?;
+        let mut looked_for: Vec<_> = user_file.iter().map(|file| file.path.clone()).collect();
         let mut layer = Layer::default();
         if let Some(UserFile { path, wanted }) = &user_file
             && let Some(text) = file::read(path, *wanted)?
@@ -385,7 +388,7 @@ impl Config {
             layer = source.layer()?;
             files.push(path.clone());
         }
-        if let Some((path, project)) = project_layer(inputs, user_file.as_ref())? {
+        if let Some((path, project)) = project_layer(inputs, user_file.as_ref(), &mut looked_for)? {
             layer = project.narrowing(layer);
             files.push(path);
         }
@@ -404,7 +407,10 @@ impl Config {
         }
         let layer = Layer::of_environment(inputs)?.over(layer);
         let layer = Layer::of_command_line(inputs)?.over(layer);
-        Ok(layer.settle(files))
+        Ok(Config {
+            looked_for,
+            ..layer.settle(files)
+        })
     }
 }
 
@@ -434,6 +440,7 @@ impl UserFile {
 fn project_layer(
     inputs: &Inputs,
     user_file: Option<&UserFile>,
+    looked_for: &mut Vec<Utf8PathBuf>,
 ) -> Result<Option<(Utf8PathBuf, Layer)>, ConfigError> {
     // The working directory comes without links, `HOME` perhaps with some.
     let real_home = inputs.home.and_then(|home| home.canonicalize_utf8().ok());
@@ -443,6 +450,7 @@ fn project_layer(
         }
         for name in ["pyw.toml", "pyproject.toml"] {
             let path = dir.join(name);
+            looked_for.push(path.clone());
             let Some(text) = file::read(&path, Wanted::Met)? else {
                 continue;
             };
@@ -721,6 +729,7 @@ impl Layer {
             paths: self.paths,
             asks: self.asks,
             files,
+            looked_for: Vec::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
@@ -121,14 +121,14 @@ pub struct Refusal {
 }
 
 /// A row of the table that tells who enforces what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     pub grant: String,
     pub enforced_by: String,
 }
 
 /// Confinement of the runtime's process to these paths.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     /// May be read, and executed where they are programs or libraries.
     pub execute: Vec<Utf8PathBuf>,
@@ -139,28 +139,42 @@ pub struct Confinement {
     /// But for the network, which is granted.
     pub network: bool,
     /// So do those that change modes, owners, times and attributes of files.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub metadata: bool,
 }
 
 /// Why pyw stays as the parent instead of becoming the runtime.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// The file that holds an exit code which the runtime couldn't carry.
     pub exit_code: Option<Utf8PathBuf>,
     /// The file that is there when the program ended by a MemoryError, and how many bytes it had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<(Utf8PathBuf, u64)>,
-    #[serde(serialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub timeout: Option<Duration>,
-    #[serde(serialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub cpu_time: Option<Duration>,
     /// Of standard output and standard error together, in bytes. They are pipes then.
     pub output_size: Option<u64>,
 }
 
-fn seconds<S: serde::Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
-    value.map(|d| d.as_secs_f64()).serialize(s)
+/// Durations as seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+        value.map(|duration| duration.as_secs_f64()).serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(d)?;
+        seconds
+            .map(|seconds| Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom))
+            .transpose()
+    }
 }
 
 /// What a run begins with.
@@ -191,7 +205,7 @@ impl fmt::Display for Beginning {
 }
 
 /// Exactly what will be executed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The runtime's name.
     pub runtime: String,
@@ -1148,4 +1162,57 @@ fn size(templates: &[Template], bytes: u64) -> Vec<String> {
         templates,
         &[("bytes", &bytes.to_string()), ("pages", &pages)],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_back_as_it_was_written() {
+        let plan = Plan {
+            runtime: "wasmtime".into(),
+            version: Some("49.0.3".into()),
+            isolation: IsolationLevel::Strong,
+            program: "/bin/wasmtime".into(),
+            args: vec!["run".into(), "-c\n\"".into()],
+            env: [("A".to_owned(), "ü".to_owned())].into(),
+            process_stack: Some(1),
+            data: None,
+            open_files: Some(7),
+            fence: Some(Confinement {
+                read: vec!["/usr".into()],
+                metadata: true,
+                ..Confinement::default()
+            }),
+            scratch: Some(Scratch {
+                root: "/tmp/x".into(),
+                sizes: vec![("/tmp/x/own".into(), 5)],
+                ..Scratch::default()
+            }),
+            watch: Watch {
+                memory: Some(("/tmp/x/memory".into(), 64 << 20)),
+                timeout: Some(Duration::from_millis(1500)),
+                cpu_time: Some(Duration::from_secs(3)),
+                ..Watch::default()
+            },
+            grants: vec![Row {
+                grant: "write /a".into(),
+                enforced_by: "nobody".into(),
+            }],
+        };
+        for plan in [
+            Plan {
+                scratch: None,
+                fence: None,
+                ..plan.clone()
+            },
+            plan,
+        ] {
+            let text = serde_json::to_string(&plan).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        }
+        let bad = r#"{"exit_code":null,"timeout":-1.0,"cpu_time":null,"output_size":null}"#;
+        assert!(serde_json::from_str::<Watch>(bad).is_err());
+    }
 }

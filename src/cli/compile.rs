@@ -1,5 +1,7 @@
 //! Having a runtime compile modules, so that no start has to.
 
+use std::time::Duration;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::context::Context;
@@ -73,6 +75,21 @@ pub fn on_purpose(
         let name = runtime.label();
         Error::Runtime(RuntimeError::NotCompiled { name, reason })
     })
+}
+
+/// How long a run that pyw makes for itself may take, for instance to take a snapshot. What is
+/// imported there could wait for ever. Otherwise it takes a few seconds, and up to half a minute
+/// where the runtime first compiles the module; one that interprets took a minute and a half for all
+/// of it.
+#[must_use]
+pub fn patience(runtime: &Runtime, module: &Module) -> Duration {
+    const COMPILED: Duration = Duration::from_secs(120);
+    const INTERPRETED: Duration = Duration::from_secs(600);
+    let slow = runtime.descriptor.compile.as_ref().is_some_and(|c| c.slow);
+    match slow && module.compiled.is_none() {
+        true => INTERPRETED,
+        false => COMPILED,
+    }
 }
 
 fn compile(

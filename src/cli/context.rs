@@ -681,9 +681,12 @@ impl Importer<'_> {
         };
         // What is imported here was pinned or named by the user, and nothing of it is the
         // program's yet, so a runtime without read-only mounts will do.
-        self.context
+        let mut plan = self
+            .context
             .plan(&sandbox, runtime, &module, IsolationLevel::None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        plan.watch.timeout = Some(compile::patience(runtime, &module));
+        Ok(plan)
     }
 }
 
@@ -695,7 +698,11 @@ impl Guest for Importer<'_> {
         args: Vec<String>,
         progress: &(dyn Fn() + Sync),
     ) -> Result<(), String> {
-        launch::capture(&self.plan(module, mounts, args, Again::Yes)?, progress)
+        let mut plan = self.plan(module, mounts, args, Again::Yes)?;
+        // Nothing of the guest's choice runs, and byte-compiling takes as long as the library is
+        // large.
+        plan.watch.timeout = None;
+        launch::capture(&plan, progress)
     }
 }
 

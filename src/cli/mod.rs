@@ -13,6 +13,7 @@ pub mod lock;
 pub mod options;
 pub mod packages;
 pub mod python;
+pub mod record;
 pub mod run;
 pub mod runtime;
 pub mod split;
@@ -64,7 +65,14 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
     if is_management(&args) {
         return manage(args);
     }
-    let (split, options) = of_run(args)?;
+    let split = split::split(args)?;
+    let key = record::Key::of(&split);
+    if let Some(found) = key.as_ref().and_then(record::Key::find)
+        && let Some(code) = run::again(found)?
+    {
+        return Ok(code);
+    }
+    let options = options_of_run(&split)?;
     if options.help || split.help {
         help::print(None)?;
         return Ok(ExitCode::SUCCESS);
@@ -73,17 +81,18 @@ fn dispatch(args: Vec<String>) -> Result<ExitCode, Error> {
         anstream::println!("pyw {}", env!("CARGO_PKG_VERSION"));
         return Ok(ExitCode::SUCCESS);
     }
-    run::run(split, options)
+    run::run(split, options, key)
 }
 
-/// The command line of a run.
-fn of_run(args: Vec<String>) -> Result<(Split, RunOptions), Error> {
-    let split = split::split(args)?;
-    match RunOptions::try_parse_from(&split.own) {
-        Ok(options) => Ok((split, options)),
-        Err(error) => Err(Error::usage(clap_message(&error))),
-    }
+fn options_of_run(split: &Split) -> Result<RunOptions, Error> {
+    RunOptions::try_parse_from(&split.own).map_err(|error| Error::usage(clap_message(&error)))
 }
+
+/// The management commands, as clap knows them: see [`split`] for why they are here once more.
+const COMMANDS: [&str; 11] = [
+    "runtime", "python", "config", "lock", "export", "tree", "cache", "doctor", "trust", "warm",
+    "help",
+];
 
 /// Whether the first word is a management command. Options of a run may stand before a program
 /// but not before a command, so looking at the first argument is enough.
@@ -91,9 +100,7 @@ fn is_management(args: &[String]) -> bool {
     let Some(first) = args.first() else {
         return false;
     };
-    Manage::command()
-        .get_subcommands()
-        .any(|command| command.get_name() == first)
+    COMMANDS.contains(&first.as_str())
 }
 
 fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
@@ -141,7 +148,8 @@ fn manage(args: Vec<String>) -> Result<ExitCode, Error> {
             forget,
         } => trust::execute(target.as_deref(), list, forget, &manage.common),
         Command::Warm { args } => {
-            let (split, mut options) = of_run(args)?;
+            let split = split::split(args)?;
+            let mut options = options_of_run(&split)?;
             options.offline |= manage.common.offline;
             options.verbose |= manage.common.verbose;
             options.quiet |= manage.common.quiet;
@@ -203,4 +211,19 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     })?;
     anstream::println!("{text}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_those_of_clap() {
+        let manage = Manage::command();
+        let known: Vec<&str> = manage
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        assert_eq!(known, COMMANDS);
+    }
 }

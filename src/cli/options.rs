@@ -31,6 +31,15 @@ pub struct Output {
     pub format: Format,
 }
 
+impl PackageOptions {
+    /// Whether they name files or folders of this machine.
+    #[must_use]
+    pub fn names_files(&self) -> bool {
+        let lists = [&self.with_requirements, &self.constraints, &self.find_links];
+        self.project.is_some() || lists.into_iter().any(|list| !list.is_empty())
+    }
+}
+
 /// Which packages a program gets beside what its header or project asks for, and from where.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PackageOptions {

@@ -29,6 +29,10 @@ pub struct Provided {
     pub roots: Vec<Utf8PathBuf>,
     /// Keeps the tree from being pruned.
     pub held: Use,
+    /// The file that its versions were read from, where nothing else decides about them.
+    pub resolution: Option<Utf8PathBuf>,
+    /// The files in which indexes were looked for, there or not.
+    pub looked_for: Vec<Utf8PathBuf>,
 }
 
 /// The header of the script at this path; `None` where there is nothing that could have one.
@@ -217,7 +221,7 @@ pub fn provide(
     let blueprint = blueprint::draw(brief, interpreter, &index, &context.store)?;
     let from = match &blueprint.drawn_from {
         DrawnFrom::Lock(path) => format!("as {path} has them"),
-        DrawnFrom::Record => "as they were chosen before".to_owned(),
+        DrawnFrom::Record(_) => "as they were chosen before".to_owned(),
         DrawnFrom::Indexes => "chosen now".to_owned(),
     };
     progress::verbose(&format!("{} packages, {from}", blueprint.wheels.len()));
@@ -243,9 +247,16 @@ pub fn provide(
         &context.guest(),
         bytecode,
     )?;
+    let resolution = match blueprint.drawn_from {
+        // Wheels in a folder can be others at any time.
+        DrawnFrom::Record(file) if index.settings().find_links.is_empty() => Some(file),
+        _ => None,
+    };
     Ok(Some(Provided {
         environment,
         roots: blueprint.roots,
         held,
+        resolution,
+        looked_for: index.settings().looked_for.clone(),
     }))
 }

@@ -9,17 +9,20 @@ use super::options::{Format, RunOptions};
 use super::packages::{self, Provided};
 use super::split::{Program, Split};
 use super::start::{Candidate, Effort};
-use super::{compile, trust};
+use super::{compile, record, trust};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::{Partial, RuntimeChoice};
 use crate::error::Error;
 use crate::interpreter::Interpreter;
+use crate::interpreter::choose::Wanted;
 use crate::launch::{self, LaunchError};
-use crate::package::environment::{Bytecode, Environment};
+use crate::package::Brief;
+use crate::package::environment::{self, Bytecode, Environment};
 use crate::plan::{Beginning, Plan};
 use crate::request::{self, Request};
-use crate::runtime::Runtime;
+use crate::runtime::descriptor::Compile;
+use crate::runtime::{Runtime, compiled};
 use crate::sandbox::limits::{parse_count, parse_duration, parse_size};
 use crate::sandbox::{
     Endpoint, EnvSpec, IsolationLevel, Limits, MountSpec, Network, Purpose, Sandbox, Terminals, env,
@@ -49,15 +52,25 @@ struct Ready {
     beginning: Beginning,
     /// What of the host the plan needs.
     needs: Vec<Utf8PathBuf>,
+    /// What else the next start of this kind depends on, and whether it would be the same.
+    recorded: Recorded,
     // Nobody prunes the interpreter meanwhile.
     _held: Option<Use>,
+}
+
+/// What a launch record needs to know besides the plan.
+struct Recorded {
+    brief: Brief,
+    is_settled: bool,
+    files: Vec<Utf8PathBuf>,
+    places: Vec<Utf8PathBuf>,
 }
 
 /// Runs a program, and ends with its code.
 ///
 /// # Errors
 /// Whatever keeps the program from being run as it was asked for.
-pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
+pub fn run(split: Split, options: RunOptions, key: Option<record::Key>) -> Result<ExitCode, Error> {
     let goal = match options.dry_run {
         true => Goal::Show,
         false => Goal::Run,
@@ -70,6 +83,7 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         plan,
         beginning,
         needs,
+        recorded,
         _held,
     } = ready(split, &options, goal)?;
     if goal == Goal::Show {
@@ -97,17 +111,47 @@ pub fn run(split: Split, options: RunOptions) -> Result<ExitCode, Error> {
         plan.isolation.meaning(),
     ));
     progress::verbose(&format!("starting {beginning}"));
-    // Nothing of the store that the program needs is pruned while it runs.
+    if let Some(key) = key {
+        key.record(&record::Start {
+            context: &context,
+            options: &options,
+            brief: &recorded.brief,
+            plan: &plan,
+            needs: &needs,
+            is_settled: recorded.is_settled,
+            files: recorded.files,
+            places: recorded.places,
+            resolution: provided.as_ref().and_then(|p| p.resolution.clone()),
+        });
+    }
     let held = context
         .store
         .hold_all(needs.iter().map(Utf8PathBuf::as_path))?;
+    drop(provided);
+    carry_out(&plan, held)
+}
+
+/// Runs a program as it was run before, if all that this takes is still there.
+///
+/// # Errors
+/// As [`run`].
+pub fn again(found: record::Found) -> Result<Option<ExitCode>, Error> {
+    let needs = || found.needs.iter().map(Utf8PathBuf::as_path);
+    let held = found.store.hold_all(needs())?;
+    if !needs().all(Utf8Path::exists) {
+        return Ok(None);
+    }
+    carry_out(&found.plan, held).map(Some)
+}
+
+/// Launches a plan. Nothing of the store that the program needs is pruned while it runs.
+fn carry_out(plan: &Plan, held: Vec<Use>) -> Result<ExitCode, Error> {
     launch::process::close_on_exec().map_err(|source| LaunchError::Start {
         program: plan.program.clone(),
         source,
     })?;
     held.iter().for_each(Use::pass_on);
-    drop(provided);
-    let outcome = launch::run(&plan)?;
+    let outcome = launch::run(plan)?;
     drop(held);
     Ok(launch::finish(outcome))
 }
@@ -152,6 +196,8 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         // Here, where there are no other threads yet.
         context.fence.mounts = launch::fence::own_mounts();
     }
+    // What was agreed to may be agreed to for once, or taken back.
+    let asks_nothing = context.config.asks.is_empty();
     trust::settle(&mut context, script.as_ref().map(|script| &*script.path))?;
     context.allow_vulnerable = options.allow_vulnerable_runtime;
     let is_command = options.entry.is_some();
@@ -173,8 +219,23 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         request.roots.clone_from(&provided.roots);
     }
     let environment = provided.as_ref().map(|provided| &provided.environment);
-    let (runtime, plan, beginning, needs) =
-        choose(&context, &request, &interpreter, environment, options, goal)?;
+    let Chosen {
+        runtime,
+        plan,
+        beginning,
+        needs,
+        is_settled,
+        mut files,
+    } = choose(&context, &request, &interpreter, environment, options, goal)?;
+    files.extend(provided.iter().flat_map(|p| p.looked_for.clone()));
+    let recorded = Recorded {
+        is_settled: is_settled
+            && asks_nothing
+            && is_recordable(&context, &request, &brief, provided.as_ref()),
+        brief,
+        files,
+        places: places(&request),
+    };
     Ok(Ready {
         context,
         interpreter,
@@ -183,8 +244,60 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         plan,
         beginning,
         needs,
+        recorded,
         _held: held,
     })
+}
+
+/// Whether the choice of interpreter and packages is one that the next start would make again.
+fn is_recordable(
+    context: &Context,
+    request: &Request,
+    brief: &Brief,
+    provided: Option<&Provided>,
+) -> bool {
+    let names_python = context.config.python.value.as_deref();
+    let is_path = |text| matches!(Wanted::parse(text), Ok(Wanted::Path(_)));
+    // A project's files are many.
+    let may_have_project = matches!(
+        request.program,
+        request::Program::Module(_) | request::Program::Command(_)
+    );
+    let has_packages = match provided {
+        None => brief.is_empty(),
+        Some(provided) => {
+            provided.resolution.is_some()
+                && environment::compiled_key(&provided.environment.key).is_none()
+        }
+    };
+    has_packages
+        && !names_python.is_some_and(is_path)
+        && !(may_have_project && brief.lock.is_some())
+}
+
+/// The paths that a request names, as they are written.
+fn places(request: &Request) -> Vec<Utf8PathBuf> {
+    let mut places: Vec<_> = request
+        .mounts
+        .iter()
+        .map(|spec| spec.host.clone())
+        .collect();
+    if let request::Program::Script(written) = &request.program {
+        places.push(request.caller_cwd.join(written));
+    }
+    places
+}
+
+/// What a program is run on, and how.
+struct Chosen {
+    runtime: Runtime,
+    plan: Plan,
+    beginning: Beginning,
+    needs: Vec<Utf8PathBuf>,
+    /// There is nothing that would make the next start a better one.
+    is_settled: bool,
+    /// What was looked at for it.
+    files: Vec<Utf8PathBuf>,
 }
 
 /// The first runtime that can hold the sandbox, with the plan and all that it needs of the host.
@@ -195,14 +308,16 @@ fn choose(
     environment: Option<&Environment>,
     options: &RunOptions,
     goal: Goal,
-) -> Result<(Runtime, Plan, Beginning, Vec<Utf8PathBuf>), Error> {
+) -> Result<Chosen, Error> {
     let platform = options.platform()?;
     let scratch = match goal {
         Goal::Show => launch::scratch::choose_apart(),
         Goal::Run | Goal::Warm => launch::scratch::choose(),
     };
     let mut sandbox = request::grants::sandbox(request, interpreter, environment, &scratch)?;
-    if !request.private_tmp {
+    // Only where nothing is left to remove, or a fence keeps programs from changing it.
+    let is_held = context.fence.missing().is_none() && goal != Goal::Show;
+    if !request.private_tmp || is_held {
         keep_root(&mut sandbox, &context.store)?;
     }
     let mut first_error = None;
@@ -252,7 +367,29 @@ fn choose(
                 ];
                 needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
-                return Ok((runtime, plan, start.beginning, needs));
+                let mut files = vec![module.file().to_owned()];
+                let key = compiled::key(&runtime, &module);
+                if let (Some(key), None) = (&key, &module.compiled) {
+                    files.push(context.store.place(Kind::Compiled, key));
+                }
+                if let request::Program::Script(written) = &request.program {
+                    files.push(request.caller_cwd.join(written));
+                }
+                if let request::Program::Module(_) = &request.program {
+                    let folders = request.caller_cwd.ancestors();
+                    files.extend(folders.map(|folder| folder.join("pyproject.toml")));
+                }
+                let is_slow = |compile: &Compile| compile.slow;
+                return Ok(Chosen {
+                    is_settled: start.is_settled
+                        && (module.compiled.is_some()
+                            || runtime.descriptor.compile.as_ref().is_none_or(is_slow)),
+                    runtime,
+                    plan,
+                    beginning: start.beginning,
+                    needs,
+                    files,
+                });
             }
             Err(error @ Error::Refused { .. }) => {
                 progress::verbose(&format!("passing over {}: {error}", runtime.label()));
@@ -266,8 +403,8 @@ fn choose(
     }))
 }
 
-/// Takes the skeleton of `/` from the store instead of making it for this run, so that nothing
-/// is left to remove and pyw can become the runtime.
+/// Takes the skeleton of `/` from the store instead of making it for this run, which takes less
+/// time. With nothing else left to remove, pyw can become the runtime.
 fn keep_root(sandbox: &mut Sandbox, store: &Store) -> Result<(), Error> {
     let Some(scratch) = &mut sandbox.scratch else {
         return Ok(());

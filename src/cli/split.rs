@@ -4,9 +4,6 @@
 //! pyw's; the first of `-c CODE`, `-m MODULE`, `-` or a word is the program, and nothing behind it
 //! is looked at. clap can't be told this, so it is given only pyw's own options.
 
-use super::options::RunOptions;
-use clap::CommandFactory as _;
-
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -86,6 +83,59 @@ const ENTRY: &str = "--entry";
 /// CPython's letters without a value.
 const FLAGS: &str = "bBdEiIOPqRsStuvVx";
 
+/// pyw's long options with a value, and those without: what clap knows, but without the time that
+/// it takes to build clap's parser, which a recorded start does not need. A test compares them.
+const VALUED: [&str; 31] = [
+    "allow-net",
+    "constraints",
+    "cpu-time",
+    "cwd",
+    "entry",
+    "env",
+    "env-file",
+    "extra",
+    "extra-index-url",
+    "find-links",
+    "format",
+    "group",
+    "index-url",
+    "memory",
+    "mount",
+    "network",
+    "open-files",
+    "output-size",
+    "platform",
+    "project",
+    "pyodide-packages",
+    "python",
+    "require-isolation",
+    "runtime",
+    "stack",
+    "timeout",
+    "tmp-size",
+    "upgrade-package",
+    "upload-before",
+    "with",
+    "with-requirements",
+];
+const SWITCHES: [&str; 15] = [
+    "allow-vulnerable-runtime",
+    "dry-run",
+    "help",
+    "js",
+    "locked",
+    "no-index",
+    "no-project",
+    "no-snapshot",
+    "no-tmp",
+    "offline",
+    "pre",
+    "quiet",
+    "upgrade",
+    "verbose",
+    "version",
+];
+
 /// Splits the arguments behind `pyw`.
 ///
 /// # Errors
@@ -146,12 +196,12 @@ fn own_option(
         Some((name, _)) => (name, true),
         None => (arg.as_str(), false),
     };
-    let command = RunOptions::command();
     let bare = name.trim_start_matches("--");
-    let Some(known) = command.get_arguments().find(|a| a.get_long() == Some(bare)) else {
-        let similar = command
-            .get_arguments()
-            .filter_map(clap::Arg::get_long)
+    let takes_value = VALUED.contains(&bare);
+    if !takes_value && !SWITCHES.contains(&bare) {
+        let similar = VALUED
+            .iter()
+            .chain(&SWITCHES)
             .map(|long| (distance(bare, long), long))
             .filter(|(d, _)| *d <= 2)
             .min()
@@ -160,8 +210,8 @@ fn own_option(
             option: name.to_owned(),
             similar,
         });
-    };
-    if !known.get_action().takes_values() || inline {
+    }
+    if !takes_value || inline {
         own.push(arg);
         return Ok(());
     }
@@ -243,6 +293,22 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::options::RunOptions;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_options_are_those_of_clap() {
+        let command = RunOptions::command();
+        for (takes_values, list) in [(true, VALUED.as_slice()), (false, &SWITCHES)] {
+            let mut known: Vec<&str> = command
+                .get_arguments()
+                .filter(|option| option.get_action().takes_values() == takes_values)
+                .filter_map(clap::Arg::get_long)
+                .collect();
+            known.sort_unstable();
+            assert_eq!(known, list);
+        }
+    }
 
     fn of(args: &[&str]) -> Split {
         split(args.iter().map(|s| (*s).to_owned()).collect()).unwrap()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
 
 use super::compile;
 use super::context::Context;
@@ -15,6 +16,7 @@ use crate::package::environment::Environment;
 use crate::plan::Beginning;
 use crate::request::{Program, Request, snapshot};
 use crate::runtime::{Runtime, compiled};
+use crate::sandbox::limits::format_size;
 use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox, Scratch};
 use crate::store::{Kind, Sha256};
 use crate::ui::progress::{self, Progress};
@@ -43,12 +45,21 @@ pub struct Candidate<'a> {
     pub runtime: &'a Runtime,
 }
 
+/// How a snapshot did on a runtime, as it is noted.
+#[derive(Serialize, Deserialize)]
+struct Tried {
+    /// None: it works.
+    wrong: Option<String>,
+}
+
 /// The module to begin with, and what the plan says of it.
 pub struct Start {
     pub module: Module,
     /// The snapshot was made with the packages of this run.
     knows_packages: bool,
     pub beginning: Beginning,
+    /// The next start would begin in the same way.
+    pub is_settled: bool,
 }
 
 impl Candidate<'_> {
@@ -66,7 +77,12 @@ impl Candidate<'_> {
                     .adapted_module(adaptations, &self.context.store),
                 knows_packages: false,
                 beginning: Beginning::Plain { reason },
+                is_settled: true,
             }
+        };
+        let for_now = |reason| Start {
+            is_settled: false,
+            ..plain(reason)
         };
         if self.interpreter.info.system() != Platform::Wasi {
             return Ok(plain(
@@ -94,9 +110,9 @@ impl Candidate<'_> {
             .zip(mounts.as_deref());
         let names_key = self.names_key(packages.map(|(key, _)| key));
         let before: Option<Vec<String>> = self.context.store.note(NOTES, &names_key);
-        let names = match self.names(&names_key, before.clone(), effort) {
+        let (names, is_settled) = match self.names(&names_key, before.clone(), effort) {
             Ok(names) => names,
-            Err(reason) => return Ok(plain(reason)),
+            Err(reason) => return Ok(for_now(reason)),
         };
         let wanted = Wanted {
             interpreter: self.interpreter,
@@ -105,11 +121,14 @@ impl Candidate<'_> {
         };
         let found = match self.snapshot(&wanted, effort)? {
             Ok(found) => found,
-            Err(reason) => return Ok(plain(reason)),
+            Err(reason) => return Ok(for_now(reason)),
         };
-        let module = self.module(&found);
-        if let Some(reason) = self.trial(&wanted, &found, &module, effort)? {
+        if let Some(reason) = self.too_large(&found) {
             return Ok(plain(reason));
+        }
+        let module = self.module(&found);
+        if let Some(reason) = self.trial(&found, &module, effort)? {
+            return Ok(for_now(reason));
         }
         if let Some(before) = before.filter(|before| *before != names) {
             self.replace(&Wanted {
@@ -123,6 +142,7 @@ impl Candidate<'_> {
             beginning: Beginning::Snapshot {
                 modules: found.modules.len(),
             },
+            is_settled,
         })
     }
 
@@ -173,13 +193,14 @@ impl Candidate<'_> {
     }
 
     /// The modules that the snapshot is made of: one snapshot serves all programs with the same
-    /// packages, and grows by what a new one imports of these.
+    /// packages, and grows by what a new one imports of these. Also whether the next start would be
+    /// given the same.
     fn names(
         &self,
         key: &str,
         current: Option<Vec<String>>,
         effort: Effort,
-    ) -> Result<Vec<String>, String> {
+    ) -> Result<(Vec<String>, bool), String> {
         let store = &self.context.store;
         let builtin = &self.interpreter.info.builtin_modules;
         let mut own = preload::imports(&self.text());
@@ -191,14 +212,17 @@ impl Candidate<'_> {
         if let Some(names) = &current
             && (effort == Effort::Look || !lacks(names))
         {
-            return Ok(names.clone());
+            return Ok((names.clone(), !lacks(names)));
         }
         if effort == Effort::SecondRun {
             let text = format!("{key} {own:?}");
             let seen = Sha256::of(text.as_bytes()).to_string();
             if store.note::<bool>(NOTES, &seen).is_none() {
                 store.put_note(NOTES, &seen, &true);
-                return current.ok_or_else(|| "the second start makes a snapshot".into());
+                return match current {
+                    Some(names) => Ok((names, false)),
+                    None => Err("the second start makes a snapshot".into()),
+                };
             }
         }
         if effort == Effort::Look {
@@ -213,7 +237,7 @@ impl Candidate<'_> {
         names.sort();
         names.dedup();
         store.put_note(NOTES, key, &names);
-        Ok(names)
+        Ok((names, true))
     }
 
     /// The program's text, as far as it can be had.
@@ -277,7 +301,12 @@ impl Candidate<'_> {
     ) -> Result<Result<Snapshot, String>, Error> {
         let store = &self.context.store;
         let mut found = wanted.find(store);
-        if effort == Effort::Now && matches!(found, Found::SetAside(_)) {
+        let whole = match &found {
+            Found::Ready(snapshot) => effort != Effort::Now || snapshot.is_whole(),
+            Found::SetAside(_) => effort != Effort::Now,
+            Found::Missing => true,
+        };
+        if !whole {
             wanted.forget(store).map_err(failed)?;
             found = Found::Missing;
         }
@@ -303,6 +332,19 @@ impl Candidate<'_> {
         })
     }
 
+    /// Why a snapshot is too large for the limit on memory, if it is. Its modules were imported in
+    /// advance and take memory that a plain start leaves to the program; some tenths of what it
+    /// begins with.
+    fn too_large(&self, found: &Snapshot) -> Option<String> {
+        let limit = self.sandbox.limits.memory?;
+        (limit < 2 * found.memory).then(|| {
+            format!(
+                "--memory leaves too little beside the {} that a snapshot begins with",
+                format_size(found.memory)
+            )
+        })
+    }
+
     fn adaptations(&self) -> &BTreeSet<Adaptation> {
         &self.runtime.descriptor.quirks.adaptations
     }
@@ -311,34 +353,57 @@ impl Candidate<'_> {
         found.adapted_module(self.interpreter, self.adaptations(), &self.context.store)
     }
 
-    /// Tries a snapshot on this runtime, unless that was done. Answers with what is wrong with it.
+    /// Tries a snapshot on this runtime, unless that was done. Answers with what is wrong with it
+    /// there; other runtimes may do well by it.
     fn trial(
         &self,
-        wanted: &Wanted<'_>,
         found: &Snapshot,
         module: &Module,
         effort: Effort,
     ) -> Result<Option<String>, Error> {
         let store = &self.context.store;
         let text = format!(
-            "{} {:?} {:?}",
-            module.identity, self.runtime.version, self.runtime.build
+            "{} {} {:?} {:?}",
+            module.identity, self.runtime.descriptor.name, self.runtime.version, self.runtime.build
         );
         let key = Sha256::of(text.as_bytes()).to_string();
-        if store.note::<bool>(NOTES, &key).is_some() {
-            return Ok(None);
+        let before: Option<Tried> = store.note(NOTES, &key);
+        match (before, effort) {
+            (Some(Tried { wrong: None }), _) => return Ok(None),
+            (Some(Tried { wrong }), Effort::Look | Effort::SecondRun) => return Ok(wrong),
+            (None, Effort::Look) => {
+                let reason = "the snapshot was not tried on this runtime yet";
+                return Ok(Some(reason.into()));
+            }
+            _ => {}
         }
-        if effort == Effort::Look {
-            return Ok(Some(
-                "the snapshot was not tried on this runtime yet".into(),
-            ));
+        let wrong = match found.adapted(self.adaptations(), store) {
+            Ok(()) => {
+                let module = self.compiled(module, effort)?;
+                self.try_out(&module).err()
+            }
+            Err(InterpreterError::Wasm(error)) => Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        let wrong = wrong.map(|why| {
+            let why = format!("{}: {why}", self.runtime.label());
+            SnapshotError::Trial(why).to_string()
+        });
+        if let Some(why) = &wrong {
+            progress::note(why);
         }
-        if let Err(error) = found.adapted(self.adaptations(), store) {
-            return match error {
-                InterpreterError::Wasm(error) => self.set_aside(wanted, &error.to_string()),
-                error => Err(error.into()),
-            };
-        }
+        store.put_note(
+            NOTES,
+            &key,
+            &Tried {
+                wrong: wrong.clone(),
+            },
+        );
+        Ok(wrong)
+    }
+
+    /// The snapshot as this run has it compiled.
+    fn compiled(&self, module: &Module, effort: Effort) -> Result<Module, Error> {
         let mut module = module.clone();
         let what = format!("a snapshot of CPython {}", self.interpreter.info.version);
         module.compiled = compile::known(self.context, self.runtime, &module);
@@ -348,22 +413,7 @@ impl Candidate<'_> {
                 _ => compile::before_run(self.context, self.runtime, &module, &what)?,
             };
         }
-        match self.try_out(&module) {
-            Ok(()) => {
-                store.put_note(NOTES, &key, &true);
-                Ok(None)
-            }
-            Err(why) => self.set_aside(wanted, &why),
-        }
-    }
-
-    /// Keeps in mind that a snapshot does not work here. Answers with what the plan says.
-    fn set_aside(&self, wanted: &Wanted<'_>, why: &str) -> Result<Option<String>, Error> {
-        let why = SnapshotError::Trial(format!("{}: {why}", self.runtime.label())).to_string();
-        progress::note(&why);
-        let store = &self.context.store;
-        wanted.set_aside(store, &why).map_err(failed)?;
-        Ok(Some(why))
+        Ok(module)
     }
 
     fn try_out(&self, module: &Module) -> Result<(), String> {
@@ -383,10 +433,11 @@ impl Candidate<'_> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let output = folder.path().join("output");
         let output = Utf8Path::from_path(&output).ok_or("a path that is not UTF-8")?;
-        let plan = self
+        let mut plan = self
             .context
             .plan(&sandbox, self.runtime, module, IsolationLevel::None)
             .map_err(|error| error.to_string())?;
+        plan.watch.timeout = Some(compile::patience(self.runtime, module));
         launch::capture_into(&plan, output)?;
         let printed = std::fs::read_to_string(output).map_err(|error| error.to_string())?;
         match printed == crate::guest::TRIAL_OUTPUT {

@@ -99,7 +99,19 @@ impl Machine {
 fn nothing_at_all_is_the_default() {
     let machine = Machine::new();
     assert_eq!(machine.rows(), [] as [&str; 0]);
-    let config = machine.ok();
+    let mut config = machine.ok();
+    let looked_for = std::mem::take(&mut config.looked_for).into_iter();
+    let looked_for = looked_for.map(|file| file.as_str().replace(machine.root.as_str(), "~~"));
+    assert_eq!(
+        looked_for.collect::<Vec<_>>(),
+        [
+            "~~/home/.config/pyw/config.toml",
+            "~~/home/project/sub/pyw.toml",
+            "~~/home/project/sub/pyproject.toml",
+            "~~/home/project/pyw.toml",
+            "~~/home/project/pyproject.toml",
+        ]
+    );
     assert_eq!(config.runtime.value, RuntimeChoice::Auto);
     assert_eq!(config.network.value, Network::None);
     assert!(!config.offline.value);

@@ -404,8 +404,9 @@ def closed(stream):
         return False
 
 
-def finish(code):
-    """Ends the process as `Py_FinalizeEx` would: what was captured is left alone."""
+def finish(code, starved):
+    """Ends the process as `Py_FinalizeEx` would: what was captured is left alone. `starved` is the file
+    to make where nothing caught a MemoryError."""
     threading = sys.modules.get("threading")
     if threading is not None:
         try:
@@ -413,6 +414,11 @@ def finish(code):
         except BaseException as error:
             unraisable(error, threading)
     atexit._run_exitfuncs()
+    if starved and isinstance(getattr(sys, "last_value", None), MemoryError):
+        try:
+            posix.close(posix.open(starved, posix.O_WRONLY | posix.O_CREAT))
+        except OSError:
+            pass
     if flush():
         code = 120
     sys.modules.pop("__main__", None)
@@ -420,7 +426,11 @@ def finish(code):
         if hasattr(sys, name):
             delattr(sys, name)
     gc.collect()
-    for each in gc.get_objects():
+    try:
+        objects = gc.get_objects()
+    except MemoryError:
+        objects = ()
+    for each in objects:
         if isinstance(each, writers):
             try:
                 each.flush()
@@ -537,7 +547,7 @@ def resume():
         code = exit_code(error.code)
     except BaseException as error:
         code = report(error)
-    finish(code)
+    finish(code, told.get("memory"))
 
 
 import io

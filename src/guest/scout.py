@@ -4,8 +4,9 @@
 #
 #   scout.py MODULE…
 #
-# Prints JSON: the modules, in the order in which they were imported, with the names of globals that
-# hold the working directory; and those that are left out, with the reason.
+# Prints JSON: a line before each import, so that one that never ends can be told; at the end the
+# modules, in the order in which they were imported, with the names of globals that hold the working
+# directory, and those that are left out, with the reason.
 
 import sys
 
@@ -162,6 +163,7 @@ def noting_import(name, globals=None, locals=None, fromlist=(), level=0):
 
 def import_all():
     for name in wanted:
+        os.write(1, b'\n{"importing":"%s"}\n' % name.encode())
         try:
             bootstrap._gcd_import(name)
         except BaseException as error:

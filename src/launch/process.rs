@@ -15,10 +15,12 @@ use other::spawn;
 pub use other::{Events, close_on_exec, die_by, exec, terminal_size, watch};
 
 use std::io::Read as _;
-use std::process::Stdio;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{LaunchError, Outcome};
 use crate::plan::Plan;
+use crate::sandbox::limits::format_duration;
 
 /// The command of a plan, with nothing inherited but the three standard streams.
 fn command(plan: &Plan) -> std::process::Command {
@@ -59,7 +61,7 @@ fn outcome(plan: &Plan, code: i32) -> Result<Outcome, LaunchError> {
 /// Runs a plan with its output caught.
 ///
 /// # Errors
-/// What it wrote to stderr, or how it ended.
+/// What it wrote to stderr, or how it ended; that it did not within the plan's time.
 pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
     caught(plan, Stdio::piped(), progress)
 }
@@ -67,9 +69,27 @@ pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> 
 /// Runs a plan with its stdout in a file.
 ///
 /// # Errors
-/// What it wrote to stderr, or how it ended.
+/// What it wrote to stderr, or how it ended; that it did not within the plan's time.
 pub fn capture_into(plan: &Plan, output: std::fs::File) -> Result<(), String> {
     caught(plan, output.into(), &|| {})
+}
+
+/// Waits for the end of a process, and kills it after a while; then there is no status.
+fn end(child: &mut Child, limit: Option<Duration>) -> std::io::Result<Option<ExitStatus>> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let Some(limit) = limit else {
+        return child.wait().map(Some);
+    };
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
 }
 
 fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
@@ -80,7 +100,7 @@ fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<()
         .stderr(Stdio::piped());
     let mut child = spawn(command, plan).map_err(|e| e.to_string())?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let said = std::thread::scope(|scope| {
+    let (said, ended) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || {
             let mut said = Vec::new();
             if let Some(pipe) = stderr {
@@ -88,7 +108,8 @@ fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<()
             }
             String::from_utf8_lossy(&said).into_owned()
         });
-        if let Some(mut pipe) = stdout {
+        scope.spawn(move || {
+            let Some(mut pipe) = stdout else { return };
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = pipe.read(&mut buffer) {
                 buffer[..count]
@@ -96,10 +117,15 @@ fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<()
                     .filter(|byte| **byte == b'.')
                     .for_each(|_| progress());
             }
-        }
-        errors.join().unwrap_or_default()
+        });
+        let ended = end(&mut child, plan.watch.timeout);
+        (errors.join().unwrap_or_default(), ended)
     });
-    let status = child.wait().map_err(|e| e.to_string())?;
+    let Some(status) = ended.map_err(|e| e.to_string())? else {
+        let limit = plan.watch.timeout.map(format_duration);
+        let limit = limit.unwrap_or_default();
+        return Err(format!("it did not end within {limit}"));
+    };
     if status.success() {
         return Ok(());
     }
@@ -115,4 +141,24 @@ fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<()
     } else {
         format!("{status}: {last}")
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_end_in_time_is_killed() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("300")
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        let ended = end(&mut child, Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(ended, None);
+        assert!(start.elapsed() < Duration::from_secs(100));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let ended = end(&mut child, Some(Duration::from_secs(100))).unwrap();
+        assert!(ended.unwrap().success());
+    }
 }

@@ -1,8 +1,8 @@
 //! The scratch folder of one run: made before the runtime starts, removed when it has ended.
 //!
-//! Scratch folders of one user stand in one private parent. Each holds a lock for as long as its
-//! pyw lives, so that what a killed pyw left behind is removed by the next one and never a folder
-//! that is in use.
+//! Scratch folders of one user stand in one private parent. Each is locked for as long as its pyw
+//! lives, so that what a killed pyw left behind is removed by a later one and never a folder that
+//! is in use.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -12,8 +12,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::error::LaunchError;
 use super::fence;
 use crate::sandbox::{Access, Placed, Scratch};
-
-const LOCK: &str = ".lock";
 
 /// Chooses the path of a scratch folder that does not exist yet, below the system's temporary
 /// folder (`TMPDIR`).
@@ -74,14 +72,13 @@ impl Made {
             sweep(parent);
         }
         private(root, false)?;
-        let lock = root.join(LOCK);
-        let file = File::create(&lock).map_err(failed("make", &lock))?;
-        file.try_lock()
-            .map_err(|e| failed("lock", &lock)(e.into()))?;
+        let lock = lockable(root).map_err(failed("open", root))?;
+        lock.try_lock()
+            .map_err(|e| failed("lock", root)(e.into()))?;
         let mut made = Self {
             root: root.clone(),
             limited: Vec::new(),
-            _lock: file,
+            _lock: lock,
         };
         for (folder, bytes) in &scratch.sizes {
             std::fs::create_dir(folder).map_err(failed("make", folder))?;
@@ -170,20 +167,28 @@ fn ours(_: &Utf8Path) -> Result<(), LaunchError> {
     Ok(())
 }
 
-/// Removes what killed runs left behind.
+/// What a scratch folder is locked by: a file of its own would be one more to make and remove.
+#[cfg(unix)]
+fn lockable(root: &Utf8Path) -> std::io::Result<File> {
+    File::open(root)
+}
+
+/// Folders cannot be opened as files here.
+#[cfg(not(unix))]
+fn lockable(root: &Utf8Path) -> std::io::Result<File> {
+    let options = File::options().write(true).create(true).to_owned();
+    options.open(root.join(".lock"))
+}
+
+/// Removes what killed runs left behind. A young folder may be one that is about to be locked.
 fn sweep(parent: &Utf8Path) {
     let Ok(entries) = parent.read_dir_utf8() else {
         return;
     };
     for entry in entries.flatten() {
-        let lock = entry.path().join(LOCK);
-        let left = match File::open(&lock) {
-            Ok(file) => file.try_lock().is_ok(),
-            // Being made right now, or killed right then: only age can tell.
-            Err(_) => old(entry.path()),
-        };
-        if left {
-            let _ = std::fs::remove_dir_all(entry.path());
+        let path = entry.path();
+        if old(path) && lockable(path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_dir_all(path);
         }
     }
 }
@@ -244,8 +249,12 @@ mod tests {
         private(&parent, true).unwrap();
         let left = parent.join("killed");
         std::fs::create_dir(&left).unwrap();
-        File::create(left.join(LOCK)).unwrap();
         std::fs::write(left.join("data"), "x").unwrap();
+        let age = |path: &Utf8Path| {
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+            File::open(path).unwrap().set_modified(then).unwrap();
+        };
+        age(&left);
 
         let root = parent.join("run");
         let scratch = Scratch {
@@ -258,6 +267,7 @@ mod tests {
         assert!(root.join("dev/null").is_file());
         assert!(!left.exists(), "a leftover without a lock holder is swept");
 
+        age(&root);
         sweep(&parent);
         assert!(root.exists(), "a folder in use is not");
         drop(made);

@@ -32,6 +32,7 @@ use crate::error::Error;
 use crate::interpreter::Interpreter;
 use crate::store::indexes::Links;
 use crate::store::source::Place;
+use crate::store::usage;
 use crate::store::{Sha256, Store};
 use crate::ui::progress;
 
@@ -54,8 +55,8 @@ pub struct Blueprint {
 pub enum DrawnFrom {
     /// A lock.
     Lock(Utf8PathBuf),
-    /// An earlier run.
-    Record,
+    /// The record, in this file, of an earlier run.
+    Record(Utf8PathBuf),
     /// The indexes.
     Indexes,
 }
@@ -150,12 +151,14 @@ pub fn resolution(
     preferences: Option<BTreeMap<PackageName, Version>>,
 ) -> Result<(Resolution, DrawnFrom), PackageError> {
     let file = record_file(brief, interpreter, index, store, preferences.as_ref());
-    let known = file.as_deref().and_then(read_record);
+    let known = file
+        .clone()
+        .and_then(|file| Some((file.clone(), read_record(&file)?)));
     let preferences = match known {
-        Some(resolution) if brief.upgrade == Upgrade::None => {
-            return Ok((resolution, DrawnFrom::Record));
+        Some((file, resolution)) if brief.upgrade == Upgrade::None => {
+            return Ok((resolution, DrawnFrom::Record(file)));
         }
-        Some(resolution) => preferences.unwrap_or_else(|| versions_in(&resolution)),
+        Some((_, resolution)) => preferences.unwrap_or_else(|| versions_in(&resolution)),
         None => preferences.unwrap_or_default(),
     };
     let resolution = resolve_anew(brief, interpreter, index, store, preferences)?;
@@ -377,9 +380,9 @@ fn state(file: &Utf8Path) -> String {
 fn read_record(file: &Utf8Path) -> Option<Resolution> {
     let bytes = std::fs::read(file).ok()?;
     let record: Record = serde_json::from_slice(&bytes).ok()?;
-    // Its time tells when it was used last, for pruning.
+    // For pruning.
     if let Ok(open) = std::fs::File::open(file) {
-        let _ = open.set_modified(std::time::SystemTime::now());
+        usage::touch(&open);
     }
     (record.format == FORMAT).then_some(record.resolution)
 }

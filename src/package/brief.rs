@@ -98,6 +98,18 @@ impl Brief {
         self.requirements.is_empty() && self.roots.is_empty() && self.named_lock.is_none()
     }
 
+    /// Whether its packages are known by name and version only: no folder or file of this machine
+    /// is among them, and none is looked for anew.
+    #[must_use]
+    pub fn is_by_name(&self) -> bool {
+        let by_name = |asked: &Asked| matches!(asked.requirement.wanted, Wanted::Versions(_));
+        self.requirements.iter().all(by_name)
+            && self.roots.is_empty()
+            && self.named_lock.is_none()
+            && self.constraints.is_empty()
+            && self.upgrade == Upgrade::None
+    }
+
     /// Whether there is anything that the script or project does not ask for itself.
     #[must_use]
     pub fn has_more_than_its_own(&self) -> bool {

@@ -209,6 +209,7 @@ mod tests {
 
     fn credentials(index: &str) -> Credentials {
         Credentials::new(&IndexSettings {
+            looked_for: Vec::new(),
             index: Some(Setting {
                 value: url(index),
                 origin: Origin::Default,

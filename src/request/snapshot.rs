@@ -48,11 +48,6 @@ pub fn unfit(request: &Request, sandbox: &Sandbox) -> Option<String> {
     {
         return Some(format!("{name}={value} changes how Python starts"));
     }
-    // A snapshot's heap is in pieces, and where the limit allows half of what libc's allocator wants
-    // of the next one, it aborts: no MemoryError would reach the program.
-    if sandbox.limits.memory.is_some() {
-        return Some("--memory is counted from CPython's own start".into());
-    }
     if sandbox.mounts.len() + SPARE_SLOTS > SLOTS {
         return Some(format!(
             "a snapshot has room for {} mounts, and these are {}",
@@ -64,4 +59,131 @@ pub fn unfit(request: &Request, sandbox: &Sandbox) -> Option<String> {
         return Some("the paths of the mounts are too long for a snapshot".into());
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{Access, Limits, Mount, Network, Purpose, Terminals};
+
+    fn request(program: Program, options: &[&str], prompt: bool) -> Request {
+        Request {
+            program,
+            python_options: options.iter().map(|text| (*text).to_owned()).collect(),
+            args: Vec::new(),
+            mounts: Vec::new(),
+            roots: Vec::new(),
+            env: [].into(),
+            cwd: None,
+            network: Network::None,
+            endpoints: Vec::new(),
+            limits: Limits::default(),
+            terminals: Terminals {
+                stdin: prompt,
+                ..Terminals::default()
+            },
+            private_tmp: true,
+            javascript: false,
+            caller_cwd: "/".into(),
+            home: None,
+        }
+    }
+
+    fn code() -> Program {
+        Program::Code("pass".into())
+    }
+
+    /// The reason for a run with these options of Python's and variables; none is an empty one.
+    fn reason(options: &[&str], env: &[(&str, &str)]) -> String {
+        let mut sandbox = Sandbox::bare(Vec::new());
+        for (name, value) in env {
+            sandbox.env.insert((*name).to_owned(), (*value).to_owned());
+        }
+        unfit(&request(code(), options, true), &sandbox).unwrap_or_default()
+    }
+
+    #[test]
+    fn options_and_variables_that_change_the_start_need_it() {
+        for options in [
+            &["-c"][..],
+            &["-u", "-B", "-c"],
+            &["-EIsPq", "-m"],
+            &["-Bc"],
+        ] {
+            assert_eq!(reason(options, &[]), "", "{options:?}");
+        }
+        for (options, letter) in [
+            (&["-O", "-c"][..], 'O'),
+            (&["-Bv", "-c"], 'v'),
+            (&["-Werror", "-c"], 'W'),
+            (&["-Xdev", "-c"], 'X'),
+            (&["-bb"], 'b'),
+            (&["-ic"], 'i'),
+        ] {
+            let expected = format!("-{letter} changes how Python starts");
+            assert_eq!(reason(options, &[]), expected);
+        }
+        for env in [
+            ("PYTHONUNBUFFERED", "1"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+            ("LANG", "C.UTF-8"),
+            ("PATH", "/bin"),
+        ] {
+            assert_eq!(reason(&[], &[env]), "", "{env:?}");
+        }
+        for name in ["PYTHONHASHSEED", "PYTHONPATH", "PYTHON_GIL"] {
+            let expected = format!("{name} changes how Python starts");
+            assert_eq!(reason(&[], &[(name, "0")]), expected);
+        }
+    }
+
+    #[test]
+    fn the_first_variable_that_is_set_chooses_the_locale() {
+        let odd = |name| format!("{name}=POSIX changes how Python starts");
+        let both = |all| reason(&[], &[("LC_ALL", all), ("LANG", "POSIX")]);
+        assert_eq!(both("POSIX"), odd("LC_ALL"));
+        assert_eq!(both("C.UTF-8"), "");
+        assert_eq!(both(""), odd("LANG"));
+        assert_eq!(reason(&[], &[("LC_TIME", "C")]), "");
+    }
+
+    #[test]
+    fn the_prompt_is_cpythons_own() {
+        for (program, terminal, own) in [
+            (Program::Prompt, true, true),
+            (Program::Stdin, true, true),
+            (Program::Stdin, false, false),
+            (Program::Module("m".into()), true, false),
+        ] {
+            let request = request(program, &[], terminal);
+            let reason = unfit(&request, &Sandbox::bare(Vec::new()));
+            assert_eq!(reason.is_some(), own, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn mounts_have_to_fit() {
+        let with = |guests: Vec<String>| {
+            let mut sandbox = Sandbox::bare(Vec::new());
+            sandbox.mounts.extend(guests.into_iter().map(|guest| Mount {
+                host: "/".into(),
+                guest,
+                access: Access::Read,
+                purpose: Purpose::Grant,
+            }));
+            unfit(&request(code(), &[], false), &sandbox)
+        };
+        let many = |count| (0..count).map(|i| format!("/{i}")).collect();
+        assert_eq!(with(many(SLOTS - SPARE_SLOTS)), None);
+        assert_eq!(
+            with(many(SLOTS - SPARE_SLOTS + 1)).unwrap(),
+            "a snapshot has room for 62 mounts, and these are 63"
+        );
+        let long = |length| "x".repeat(length);
+        assert_eq!(with(vec![long(PATHS)]), None);
+        assert_eq!(
+            with(vec![long(PATHS - 10), long(11)]).unwrap(),
+            "the paths of the mounts are too long for a snapshot"
+        );
+    }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Runtime;
 use crate::interpreter::Module;
+use crate::paths::is_ours;
 use crate::store::stamp::Stamp;
 use crate::store::{Kind, Sha256, Store, StoreError};
 
@@ -111,18 +112,6 @@ fn verify(folder: &Utf8Path, name: &str) -> Option<Result<Utf8PathBuf, String>> 
         // A copy of a store may have lost its times.
         || Sha256::of_file(&file).is_ok_and(|now| now == sha256);
     same.then_some(Ok(file))
-}
-
-/// Whether this user alone can have written it.
-#[cfg(unix)]
-fn is_ours(seen: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    seen.uid() == rustix::process::geteuid().as_raw() && seen.mode() & 0o022 == 0
-}
-
-#[cfg(not(unix))]
-fn is_ours(_seen: &std::fs::Metadata) -> bool {
-    true
 }
 
 /// Compiles a module, unless that was tried, and answers as [`find`].

@@ -9,7 +9,9 @@ use std::str::FromStr;
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// What a guest may do below a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Read and list.

@@ -2,16 +2,16 @@
 //! stands in for things that a runtime cannot mount as they are.
 
 use camino::Utf8PathBuf;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Access;
 
 /// What the run needs on disk, all of it below one folder that is removed afterwards.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scratch {
     pub root: Utf8PathBuf,
     /// Folders with room for so many bytes and no more.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<(Utf8PathBuf, u64)>,
     pub folders: Vec<Utf8PathBuf>,
     /// Empty files.
@@ -37,7 +37,7 @@ impl Scratch {
 }
 
 /// One file that is put into a folder of the scratch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     pub from: Utf8PathBuf,
     pub to: Utf8PathBuf,

@@ -70,6 +70,8 @@ pub struct IndexSettings {
     /// Where the packages of an interpreter's own distribution are, in place of where its maker
     /// has them.
     pub pyodide_packages: Option<Setting<Links>>,
+    /// pip's configuration files, there or not.
+    pub looked_for: Vec<Utf8PathBuf>,
 }
 
 /// A place with files of many projects.
@@ -146,10 +148,16 @@ impl IndexSettings {
         let given = (surroundings.variable)("PIP_CONFIG_FILE").filter(|file| !file.is_empty());
         let none = given.as_deref() == Some("/dev/null") || given.as_deref() == Some("nul");
         let given = given.map(|file| surroundings.folder.join(file));
-        if !none {
-            for file in given.iter().chain(&surroundings.pip_files) {
-                levels.extend(pip_file(file));
-            }
+        let looked_for: Vec<_> = match none {
+            true => Vec::new(),
+            false => given
+                .iter()
+                .chain(&surroundings.pip_files)
+                .cloned()
+                .collect(),
+        };
+        for file in &looked_for {
+            levels.extend(pip_file(file));
         }
         let no_index = levels.iter().find_map(|level| level.no_index.as_ref());
         let no_index = no_index.is_some_and(|(no, _)| *no);
@@ -158,6 +166,7 @@ impl IndexSettings {
             extra: Vec::new(),
             find_links: Vec::new(),
             pyodide_packages: None,
+            looked_for,
         };
         if !no_index {
             settings.index = Some(match levels.iter().find_map(|level| level.index.as_ref()) {

@@ -2,6 +2,7 @@
 //! one that was seen before.
 
 use std::fs::Metadata;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,13 @@ impl Stamp {
     #[must_use]
     pub fn of(path: &Utf8Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|seen| Self::from(&seen))
+    }
+
+    /// Whether all that can be seen of it was so before that time.
+    #[must_use]
+    pub fn is_older_than(&self, time: SystemTime) -> bool {
+        let time = time.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos());
+        self.modified < time && u128::try_from(self.changed).is_ok_and(|changed| changed < time)
     }
 
     /// What stays the same in a faithful copy: size and modification time, as text.

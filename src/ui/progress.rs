@@ -5,7 +5,7 @@
 //! asked for.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,6 +29,7 @@ pub enum Verbosity {
 }
 
 static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Normal as u8);
+static EVENTFUL: AtomicBool = AtomicBool::new(false);
 static BARS: LazyLock<MultiProgress> =
     LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
 
@@ -46,8 +47,14 @@ fn is_verbose() -> bool {
     VERBOSITY.load(Ordering::Relaxed) == Verbosity::Verbose as u8
 }
 
+/// Whether there was anything to tell so far: a note, or something that could take long.
+pub fn was_eventful() -> bool {
+    EVENTFUL.load(Ordering::Relaxed)
+}
+
 /// Prints `pyw: TEXT` on stderr, above any bar, unless silence was asked for.
 pub fn note(text: &str) {
+    EVENTFUL.store(true, Ordering::Relaxed);
     if is_quiet() {
         return;
     }

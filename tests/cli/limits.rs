@@ -26,6 +26,20 @@ fn processor_time() {
     .run();
 }
 
+/// Where there is nearly enough for one large object, the heap is left as it was: nothing aborts.
+#[test]
+fn memory_that_nearly_suffices() {
+    let code = "try: x = bytearray(60 << 20)\n\
+                except MemoryError: x = bytearray(30 << 20)\n\
+                print('goes on')";
+    let mut pyw = Pyw::new();
+    for kibibytes in (76 * 1024..82 * 1024).step_by(512) {
+        let limit = format!("{kibibytes}K");
+        pyw = pyw.args(["--memory", &limit, "-c", code]);
+        pyw = pyw.stdout("goes on\n").run();
+    }
+}
+
 /// A MemoryError is Python's own, so a program may go on; when it ends by one, pyw says why.
 #[test]
 fn memory() {

@@ -29,6 +29,7 @@ mod node;
 mod packages;
 mod plans;
 mod pybis;
+mod record;
 mod runtimes;
 mod scripts;
 mod stores;

@@ -1,6 +1,16 @@
 //! Snapshots: when they are made, when runs begin from them, and when they don't.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pyw::interpreter::Interpreter;
+use pyw::interpreter::snapshot::{Again, Capture, Found, Wanted};
+use pyw::sandbox::{Access, Mount, Purpose};
+use pyw::store::Store;
+
 use crate::pyw::Pyw;
+use crate::store;
 
 /// A store of its own in which no snapshot was thought of.
 fn with_snapshots() -> Pyw {
@@ -62,15 +72,16 @@ fn the_second_run_makes_one_and_the_next_ones_begin_there() {
             "LC_ALL=C changes how Python starts",
         ),
         (
-            &["--memory", "200M", "-c", "1"],
-            "--memory is counted from CPython's own start",
+            &["--memory", "30M", "-c", "1"],
+            "--memory leaves too little beside the ",
         ),
     ] {
-        assert_eq!(
-            start(&pyw, args),
-            format!("# start: without a snapshot: {reason}")
-        );
+        let start = start(&pyw, args);
+        let expected = format!("# start: without a snapshot: {reason}");
+        assert!(start.starts_with(&expected), "{start}");
     }
+    let from = start(&pyw, &["--memory", "64M", "-c", "1"]);
+    assert!(from.starts_with("# start: from a snapshot with "), "{from}");
 
     // What other programs import of the library is no reason to make another one.
     let old = snapshots(&pyw);
@@ -83,9 +94,14 @@ fn the_second_run_makes_one_and_the_next_ones_begin_there() {
 }
 
 #[test]
-fn one_that_does_not_work_is_set_aside() {
-    let pyw = with_snapshots();
+fn one_that_does_not_work_on_a_runtime_is_set_aside_there() {
+    let descriptor = include_str!("../../runtimes/wasmtime.toml");
+    let twin = descriptor.replace("name = \"wasmtime\"", "name = \"twin\"");
+    let pyw = with_snapshots()
+        .write("../home/.config/pyw/runtimes/twin.toml", &twin)
+        .env("PYW_RUNTIME_TWIN", "{wasmtime}");
     let run = ["-c", "print(1)"];
+    let on_twin = ["--runtime", "twin", "-c", "print(1)"];
     let pyw = pyw.args(run).stdout("1\n").run();
     let pyw = pyw.args(run).stdout("1\n").any_stderr().run();
     let [folder] = snapshots(&pyw).try_into().unwrap();
@@ -94,12 +110,19 @@ fn one_that_does_not_work_is_set_aside() {
         std::fs::remove_dir_all(pyw.store().join(cache)).unwrap();
     }
     let notes = pyw.store().join("cache/snapshots");
+    let mut tried = 0;
     for note in std::fs::read_dir(notes).unwrap().flatten() {
-        if std::fs::read(note.path()).unwrap() == b"true" {
+        if std::fs::read_to_string(note.path())
+            .unwrap()
+            .contains("wrong")
+        {
             std::fs::remove_file(note.path()).unwrap();
+            tried += 1;
         }
     }
+    assert_eq!(tried, 1);
     let module = folder.join("python.wasm");
+    let whole = std::fs::read(&module).unwrap();
     let mut permissions = std::fs::metadata(&module).unwrap().permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
     std::fs::set_permissions(&module, permissions).unwrap();
@@ -123,5 +146,111 @@ fn one_that_does_not_work_is_set_aside() {
         "{why}"
     );
     // Nobody tries again.
-    pyw.args(run).stdout("1\n").stderr("").run();
+    let pyw = pyw.args(run).stdout("1\n").stderr("").run();
+
+    // It is tried on other runtimes, where it may work. So it does when it is whole.
+    assert_eq!(
+        start(&pyw, &on_twin),
+        "# start: without a snapshot: the snapshot was not tried on this runtime yet"
+    );
+    std::fs::write(&module, whole).unwrap();
+    std::fs::remove_dir_all(pyw.store().join("modules")).unwrap();
+    let pyw = pyw.args(on_twin).stdout("1\n").any_stderr().run();
+    let from = start(&pyw, &on_twin);
+    assert!(from.starts_with("# start: from a snapshot with "), "{from}");
+    assert_eq!(start(&pyw, &run), why);
+}
+
+/// Runs the guest on wasmtime, and kills it soon after it began to import `hangs`.
+struct Wasmtime {
+    root: Utf8PathBuf,
+}
+
+impl Capture for Wasmtime {
+    fn capture(
+        &self,
+        module: &Utf8Path,
+        _: Again,
+        mounts: Vec<Mount>,
+        args: Vec<String>,
+        output: &Utf8Path,
+    ) -> Result<(), String> {
+        let mut command = Command::new(&store::shared().wasmtime);
+        // Each run compiles, so the quick way.
+        command.args(["run", "-C", "cache=n", "-C", "compiler=winch"]);
+        command.args(["-W", "max-wasm-stack=8388608"]);
+        command.args(["--dir", &format!("{}::/", self.root)]);
+        for mount in mounts {
+            let dir = format!("{}::{}", mount.host, mount.guest);
+            command.args(["--dir", &dir]);
+        }
+        command.arg(module).args(args);
+        command.stdin(Stdio::null());
+        command.stdout(std::fs::File::create(output).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut left = 20;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                let ended = status.success().then_some(());
+                return ended.ok_or_else(|| status.to_string());
+            }
+            if left == 0 {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return Err("it did not end".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            let printed = std::fs::read(output).unwrap();
+            if printed.ends_with(b"{\"importing\":\"hangs\"}\n") {
+                left -= 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn modules_whose_import_does_not_end_are_left_out() {
+    let pyw = Pyw::with_empty_store()
+        .write("site/alone.py", "import json\n")
+        .write("site/ends.py", "import os\nos._exit(3)\n")
+        .write("site/hangs/__init__.py", "import time\ntime.sleep(1e9)\n")
+        .write("site/hangs/more.py", "")
+        .mkdir("root");
+    let folder = Utf8PathBuf::from_path_buf(store::shared().interpreter.clone()).unwrap();
+    let interpreter = Interpreter::open(&folder).unwrap();
+    let mounts = [Mount {
+        host: Utf8PathBuf::from_path_buf(pyw.dir().join("site")).unwrap(),
+        guest: interpreter.info.site.clone(),
+        access: Access::Read,
+        purpose: Purpose::Packages,
+    }];
+    let names = ["alone", "ends", "hangs", "hangs.more", "textwrap"].map(str::to_owned);
+    let wanted = Wanted {
+        interpreter: &interpreter,
+        packages: Some(("some", &mounts)),
+        names: &names,
+    };
+    let store = Store::at(Utf8PathBuf::from_path_buf(pyw.store().to_owned()).unwrap());
+    let guest = Wasmtime {
+        root: Utf8PathBuf::from_path_buf(pyw.dir().join("root")).unwrap(),
+    };
+    let Found::Ready(snapshot) = wanted.make(&store, &guest).unwrap() else {
+        panic!("{:?}", wanted.find(&store));
+    };
+    let left_out: Vec<_> = snapshot
+        .left_out
+        .iter()
+        .map(|(name, reason)| (name.as_str(), reason.as_str()))
+        .collect();
+    assert_eq!(
+        left_out,
+        [
+            ("ends", "exit status: 3"),
+            ("hangs", "it did not end"),
+            ("hangs.more", "it did not end"),
+        ]
+    );
+    for name in ["alone", "json", "textwrap"] {
+        assert!(snapshot.modules.iter().any(|one| one == name), "{name}");
+    }
 }

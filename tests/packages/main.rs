@@ -50,6 +50,7 @@ impl Scratch {
             origin: Origin::Default,
         };
         let settings = IndexSettings {
+            looked_for: Vec::new(),
             index: urls.last().map(setting),
             extra: urls.iter().rev().skip(1).rev().map(setting).collect(),
             find_links: links

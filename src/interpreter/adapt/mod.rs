@@ -10,6 +10,9 @@
 //! copy, and room for that comes from `memory.grow`, not from the guest; only the wrapper of
 //! `proc_exit`, after which nothing of the guest runs, takes what is there.
 //!
+//! What comes from `memory.grow` is a gap between two parts of the guest's heap, so wherever anything
+//! is appended, `sbrk` of the guest's libc is made to cope with that; see `heap`.
+//!
 //! A new adaptation is a variant of [`Adaptation`] and a row of `WRAPPERS` with the function that
 //! emits its body, in the file of its family.
 //!
@@ -18,6 +21,7 @@
 
 mod exit_code;
 mod folders;
+mod heap;
 mod limit;
 mod memory;
 mod poll;
@@ -94,7 +98,7 @@ pub enum Adaptation {
 }
 
 /// Changes whenever adapted modules come out differently, so that older ones are not used.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Where a folder has to be mounted, writable, for [`Adaptation::ExitCode`].
 pub const EXIT_CODE_MOUNT: &str = "/.pyw/rc";
@@ -405,11 +409,17 @@ enum Global {
     FirstSize,
     /// The least that the stack pointer may be.
     StackLow,
+    /// How many bytes the guest's libc got last, and has not given back.
+    HeapGrant,
+    /// Where memory ended then.
+    HeapEnd,
+    /// How many bytes at that end it has given back.
+    HeapFree,
 }
 
 /// The globals' initial values, in the order of their appending. Behind them come
 /// [`times::SLOTS`], where [`times`] needs them.
-const GLOBALS: [(Global, i32); 10] = [
+const GLOBALS: [(Global, i32); 13] = [
     (Global::ScratchAt, 0),
     (Global::ScratchSize, 0),
     (Global::Asked, 0),
@@ -420,6 +430,9 @@ const GLOBALS: [(Global, i32); 10] = [
     (Global::MemoryLimit, 0),
     (Global::FirstSize, -1),
     (Global::StackLow, 0),
+    (Global::HeapGrant, 0),
+    (Global::HeapEnd, 0),
+    (Global::HeapFree, 0),
 ];
 
 /// Re-encodes a core module with the chosen adaptations, and without its debug information (which
@@ -451,7 +464,11 @@ pub fn adapt(module: &[u8], adaptations: &BTreeSet<Adaptation>) -> Result<Vec<u8
     if start.is_some() {
         chosen.insert(Adaptation::Stack);
     }
-    let mut adapter = Adapter::new(&shape, wrappers, &chosen, start);
+    let heap = match chosen.is_empty() {
+        true => None,
+        false => shape.sbrk(module)?,
+    };
+    let mut adapter = Adapter::new(&shape, wrappers, &chosen, start, heap);
     let mut output = Module::new();
     adapter
         .parse_core_module(&mut output, Parser::new(0), module)
@@ -599,6 +616,31 @@ impl Shape {
         Ok(search.found(memory.initial).then_some((start, *index)))
     }
 
+    /// The function and its type that [`heap::sbrk`] can wrap, if there is one.
+    fn sbrk(&self, module: &[u8]) -> Result<Option<(u32, u32)>, WasmError> {
+        if self.check_memory().is_err() {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        let mut own = self.own_types.iter().zip(self.import_types.len() as u32..);
+        for payload in Parser::new(0).parse_all(module) {
+            if let Payload::CodeSectionEntry(body) = payload?
+                && let Some((ty, function)) = own.next()
+                && let Some(Some(signature)) = self.types.get(*ty as usize)
+                && same_types(signature.params(), &[I32])
+                && same_types(signature.results(), &[I32])
+                && heap::is_sbrk(&body)?
+            {
+                found.push((function, *ty));
+            }
+        }
+        // Of several, nobody knows which one the heap is made by.
+        Ok(match found.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        })
+    }
+
     /// Whether a wrapper can stand in this module: what it calls is there, has the standard's
     /// signature, and memory is as its loads and stores expect.
     fn check(&self, wrapper: &Wrapper) -> Result<(), Problem> {
@@ -720,6 +762,7 @@ impl Adapter {
         wrappers: Vec<&Wrapper>,
         adaptations: &BTreeSet<Adaptation>,
         start: Option<(u32, u32)>,
+        heap: Option<(u32, u32)>,
     ) -> Adapter {
         let mut adapter = Adapter {
             redirected: BTreeMap::new(),
@@ -766,6 +809,12 @@ impl Adapter {
             let index = shape.functions + adapter.appended.len() as u32;
             adapter.appended.push((ty, stack::start(&parts)));
             adapter.redirected.insert(start, index);
+        }
+        if let Some((sbrk, ty)) = heap {
+            parts.inner = sbrk;
+            let index = shape.functions + adapter.appended.len() as u32;
+            adapter.appended.push((ty, heap::sbrk(&parts)));
+            adapter.redirected.insert(sbrk, index);
         }
         for wrapper in wrappers {
             let indices = &shape.imports[wrapper.import];

@@ -994,3 +994,74 @@ fn what_is_no_small_stack_stays() {
         assert_eq!(output, none, "{to}");
     }
 }
+
+/// A guest with `sbrk` as wasi-libc has it, `poll` to grow memory behind its back, and at most 10
+/// pages.
+const HEAP: &str = r#"(module
+    (import "wasi_snapshot_preview1" "poll_oneoff"
+        (func $poll (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1 10)
+    (func (export "poll") (drop (call $poll (i32.const 0) (i32.const 0) (i32.const 1)
+        (i32.const 0))))
+    (func $sbrk (param i32) (result i32)
+        (if (i32.eqz (local.get 0)) (then
+            (return (i32.shl (memory.size) (i32.const 16)))))
+        (if (i32.eqz (i32.or
+            (i32.and (local.get 0) (i32.const 65535))
+            (i32.lt_s (local.get 0) (i32.const 0)))) (then
+            (local.set 0 (memory.grow (i32.shr_u (local.get 0) (i32.const 16))))
+            (if (i32.eq (local.get 0) (i32.const -1)) (then (return (i32.const -1))))
+            (return (i32.shl (local.get 0) (i32.const 16)))))
+        unreachable)
+    (func (export "heap") (param i32) (result i32)
+        (i32.shr_s (call $sbrk (i32.shl (local.get 0) (i32.const 16))) (i32.const 16)))
+    (func (export "pages") (result i32) (memory.size)))"#;
+
+/// What `sbrk` answers to each of these numbers of pages, in pages; none where it aborts.
+fn heap(text: &str, steps: &[i32]) -> Vec<Option<i32>> {
+    let host = Host::default();
+    let mut guest = start(&adapted(text, &[Adaptation::PollZero]), host);
+    let each = |pages: &i32| match pages {
+        // A poll, for which the wrapper takes a page.
+        99 => call(&mut guest, "poll", ()).map(|()| 99).ok(),
+        pages => call(&mut guest, "heap", *pages).ok(),
+    };
+    steps.iter().map(each).collect()
+}
+
+#[test]
+fn what_the_heap_gives_back_it_gets_again() {
+    let some = |answers: &[i32]| answers.iter().copied().map(Some).collect::<Vec<_>>();
+    // As dlmalloc does where the heap has a gap and memory is short: 5 pages, 6 more, all back; then
+    // 8 at once, then what there is.
+    let gap = [2, 99, 5, 6, -5, 0, 8, 4, 0, 1, 1, 1];
+    let answers = [1, 99, 4, -1, 4, 4, -1, 4, 8, 8, 9, -1];
+    assert_eq!(heap(HEAP, &gap), some(&answers));
+    // Part of it, and more than that.
+    assert_eq!(heap(HEAP, &[4, -1, 0, 3, 0]), some(&[1, 4, 4, 4, 7]));
+    // What lies below a page of the wrappers is not handed out.
+    assert_eq!(heap(HEAP, &[4, -4, 99, 0, 2]), some(&[1, 1, 99, 6, 6]));
+    // More than was got last, or what is no longer the end.
+    for steps in [[2, 1, -2], [2, -2, -1], [2, 99, -2]] {
+        assert_eq!(heap(HEAP, &steps)[2], None);
+    }
+}
+
+#[test]
+fn what_is_not_sbrk_for_certain_stays() {
+    let other = r#"(func (param i32) (result i32)
+        (drop (memory.size)) (drop (memory.grow (i32.const 65535))) unreachable)
+        (func (export "pages")"#;
+    for (from, to) in [
+        ("(i32.const 65535)", "(i32.const 4095)"),
+        (
+            "(memory.size) (i32.const 16)",
+            "(i32.const 3) (i32.const 16)",
+        ),
+        (r#"(func (export "pages")"#, other),
+    ] {
+        assert!(HEAP.contains(from));
+        let answers = heap(&HEAP.replacen(from, to, 1), &[2, 0, -2]);
+        assert_eq!(answers, [Some(1), Some(3), None], "{to}");
+    }
+}

@@ -30,6 +30,8 @@ mod image;
 mod instrument;
 pub mod preload;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +56,8 @@ const CAPTURE: i32 = 0x5059_5753;
 const FORMAT: u32 = 1;
 /// The versions of CPython whose objects the recipe knows.
 const VERSIONS: [&str; 2] = ["3.12", "3.13"];
+/// How often imports are tried, each time without those at which the guest came to an end.
+const SCOUTS: usize = 3;
 /// Where the guest sees the scripts while the image is captured.
 const IN: &str = "/.pyw/in";
 /// The snapshot inside an entry of the store.
@@ -121,6 +125,12 @@ impl Snapshot {
         }
     }
 
+    /// Whether its file is as it was made.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        Sha256::of_file(&self.path).is_ok_and(|sha256| sha256.to_string() == self.sha256)
+    }
+
     /// Makes the snapshot with a runtime's adaptations, unless it is there.
     ///
     /// # Errors
@@ -157,7 +167,7 @@ enum Record {
 pub enum Found {
     /// It can be used.
     Ready(Snapshot),
-    /// It cannot be made, for this reason, or did not work.
+    /// It cannot be made, for this reason.
     SetAside(String),
     /// Nobody has made it yet.
     Missing,
@@ -247,21 +257,6 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    /// Keeps in mind that it does not work.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub fn set_aside(&self, store: &Store, reason: &str) -> Result<(), SnapshotError> {
-        self.forget(store)?;
-        let record = Record::Failed {
-            reason: reason.to_owned(),
-        };
-        store.get_or_create::<SnapshotError>(Kind::Snapshot, &self.key(), |staging| {
-            write_record(staging, &record)
-        })?;
-        Ok(())
-    }
-
     fn build(&self, staging: &Utf8Path, guest: &dyn Capture) -> Result<Record, SnapshotError> {
         let version = &self.interpreter.info.version;
         let markers = &self.interpreter.info.markers;
@@ -342,30 +337,64 @@ impl Wanted<'_> {
         output: &Utf8Path,
         guest: &dyn Capture,
     ) -> Scouted {
-        if self.names.is_empty() {
-            return Scouted::default();
+        let mut names = self.names.to_vec();
+        let mut left_out = BTreeMap::new();
+        for _ in 0..SCOUTS {
+            if names.is_empty() {
+                break;
+            }
+            let mut args = vec![format!("{IN}/scout.py")];
+            args.extend(names.iter().cloned());
+            let run = guest.capture(module, Again::Yes, mounts.to_vec(), args, output);
+            let printed = std::fs::read(output).unwrap_or_default();
+            let read = run.and_then(|()| Scouted::parse(&printed));
+            let reason = match read {
+                Ok(mut scouted) => {
+                    scouted.left_out.append(&mut left_out);
+                    return scouted;
+                }
+                Err(reason) => reason,
+            };
+            // The import that it ended at, and its neighbours, which would lead there as well.
+            let culprit = last_import(&printed);
+            let package = |name: &str| name.split('.').next().map(str::to_owned);
+            let (out, left) = names.into_iter().partition::<Vec<_>, _>(|name| {
+                culprit
+                    .as_deref()
+                    .is_none_or(|at| package(at) == package(name))
+            });
+            left_out.extend(out.into_iter().map(|name| (name, reason.clone())));
+            names = left;
         }
-        let mut args = vec![format!("{IN}/scout.py")];
-        args.extend(self.names.iter().cloned());
-        let run = guest.capture(module, Again::Yes, mounts.to_vec(), args, output);
-        let read = run.and_then(|()| std::fs::read(output).map_err(|error| error.to_string()));
-        let scouted = read.and_then(|printed| {
-            // What modules print at import stands before.
-            let start = printed
-                .windows(11)
-                .rposition(|window| window == br#"{"modules":"#)
-                .unwrap_or_default();
-            serde_json::from_slice(&printed[start..]).map_err(|error| error.to_string())
-        });
-        scouted.unwrap_or_else(|reason| Scouted {
+        let reason = "imports of others ended the interpreter";
+        left_out.extend(names.into_iter().map(|name| (name, reason.to_owned())));
+        Scouted {
             modules: Vec::new(),
-            left_out: self
-                .names
-                .iter()
-                .map(|name| (name.clone(), reason.clone()))
-                .collect(),
-        })
+            left_out,
+        }
     }
+}
+
+impl Scouted {
+    /// The end of what scout.py printed; before it stands what modules print at import.
+    fn parse(printed: &[u8]) -> Result<Self, String> {
+        let start = printed
+            .windows(11)
+            .rposition(|window| window == br#"{"modules":"#)
+            .unwrap_or_default();
+        serde_json::from_slice(&printed[start..]).map_err(|error| error.to_string())
+    }
+}
+
+/// The module that scout.py was about to import last.
+fn last_import(printed: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Line {
+        importing: String,
+    }
+    let lines = printed.rsplit(|byte| *byte == b'\n');
+    let mut lines = lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+    Some(lines.next()?.importing)
 }
 
 fn write_record(staging: &Utf8Path, record: &Record) -> Result<(), SnapshotError> {

@@ -112,11 +112,11 @@ const ITSELF: u32 = 0x5157_7e1f;
 
 /// Calls of the x32 convention, which the kernel tells apart by this bit alone. No runtime uses it.
 #[cfg(target_arch = "x86_64")]
-const X32: u32 = 0x4000_0000;
+const X32: i64 = 0x4000_0000;
 
 /// A filter that is ready to be put on.
 #[derive(Debug)]
-pub struct Filter(Vec<BpfProgram>);
+pub struct Filter(BpfProgram);
 
 impl Filter {
     /// Makes the filter; with `network`, sockets are left to the process.
@@ -130,15 +130,12 @@ impl Filter {
             rules.extend(SOCKETS.iter().map(|call| (*call, Vec::new())));
         }
         rules.extend(conditional(network).map_err(|e| e.to_string())?);
-        let unknown = UNKNOWN.iter().map(|call| (*call, Vec::new())).collect();
-        let program = |rules, errno: i32| -> Result<BpfProgram, BackendError> {
-            let refused = SeccompAction::Errno(errno.unsigned_abs());
-            SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()
-        };
-        let mut refused = program(rules, libc::EPERM).map_err(|e| e.to_string())?;
-        without_x32(&mut refused);
-        let unknown = program(unknown, libc::ENOSYS).map_err(|e| e.to_string())?;
-        Ok(Self(vec![unknown, refused]))
+        let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch);
+        let program = filter.and_then(BpfProgram::try_from);
+        let mut program = program.map_err(|e| e.to_string())?;
+        program.splice(0..0, first());
+        Ok(Self(program))
     }
 
     /// Puts the filter on the calling thread, for good, and on all that it starts.
@@ -146,14 +143,11 @@ impl Filter {
     /// # Errors
     /// The kernel does not take it.
     pub fn enforce(mut self) -> Result<(), String> {
-        for program in &mut self.0 {
-            // In place: between fork and exec nothing should be allocated.
-            for instruction in program.iter_mut().filter(|i| i.k == ITSELF) {
-                instruction.k = std::process::id();
-            }
-            seccompiler::apply_filter(program).map_err(|e| e.to_string())?;
+        // In place: between fork and exec nothing should be allocated.
+        for instruction in self.0.iter_mut().filter(|i| i.k == ITSELF) {
+            instruction.k = std::process::id();
         }
-        Ok(())
+        seccompiler::apply_filter(&self.0).map_err(|e| e.to_string())
     }
 }
 
@@ -205,27 +199,29 @@ fn conditional(network: bool) -> Result<Vec<(i64, Vec<SeccompRule>)>, BackendErr
     Ok(rules)
 }
 
-/// Has the filter refuse the x32 convention before anything else.
-#[cfg(target_arch = "x86_64")]
-fn without_x32(program: &mut BpfProgram) {
-    let step = |code: u32, jt, jf, k| seccompiler::sock_filter {
+/// What the filter does before anything else, which is what seccompiler has no rules for: a second
+/// way to fail, and a convention in place of a call. One filter takes less time than two.
+fn first() -> Vec<seccompiler::sock_filter> {
+    let step = |code: u32, jt, jf, k: i64| seccompiler::sock_filter {
         code: code as u16,
         jt,
         jf,
-        k,
+        k: k as u32,
     };
-    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let fail = |errno: i32| {
+        let action = libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, action.into())
+    };
+    let skip_unless = |test, value| step(libc::BPF_JMP | test | libc::BPF_K, 0, 1, value);
     // The number of the call is the first word of what a filter looks at.
-    let first = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, X32),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, refused),
-    ];
-    program.splice(0..0, first);
+    let mut steps = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    #[cfg(target_arch = "x86_64")]
+    steps.extend([skip_unless(libc::BPF_JGE, X32), fail(libc::EPERM)]);
+    for call in UNKNOWN {
+        steps.extend([skip_unless(libc::BPF_JEQ, *call), fail(libc::ENOSYS)]);
+    }
+    steps
 }
-
-#[cfg(not(target_arch = "x86_64"))]
-fn without_x32(_: &mut BpfProgram) {}
 
 /// Whether this kernel has filters.
 ///

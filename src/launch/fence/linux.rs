@@ -8,11 +8,13 @@
 
 use std::os::fd::OwnedFd;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{calls, metadata};
 use crate::plan::{Abilities, Confinement, Fence};
@@ -95,19 +97,21 @@ impl Prepared {
         let run = read | AccessFs::Execute;
         let write = AccessFs::from_all(HANDLED) & !AccessFs::Execute;
         let mut rules = ruleset(confinement.network)?;
+        let must = |path: &Utf8PathBuf| open(path)?.ok_or_else(|| no_rule(path, &Errno::NOENT));
         for path in &confinement.execute {
-            if path.exists() {
-                rules = add(rules, path, run)?;
+            if let Some(file) = open(path)? {
+                rules = add(rules, path, file, run)?;
             }
         }
         for path in &confinement.read {
-            rules = add(rules, path, read)?;
+            rules = add(rules, path, must(path)?, read)?;
         }
         for path in &confinement.write {
-            rules = add(rules, path, write)?;
+            rules = add(rules, path, must(path)?, write)?;
         }
         // Rust's runtime opens it where a standard stream is closed.
-        rules = add(rules, &Utf8PathBuf::from("/dev/null"), write)?;
+        let null = Utf8PathBuf::from("/dev/null");
+        rules = add(rules, &null, must(&null)?, write)?;
         let calls = confinement
             .calls
             .then(|| calls::Filter::new(confinement.network))
@@ -138,24 +142,33 @@ impl Prepared {
     }
 }
 
+fn no_rule(path: &Utf8Path, error: &dyn std::fmt::Display) -> String {
+    format!("cannot make a rule for `{path}`: {error}")
+}
+
+/// A path to make a rule for; `None` if there is nothing.
+fn open(path: &Utf8Path) -> Result<Option<OwnedFd>, String> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match rustix::fs::open(path.as_std_path(), flags, Mode::empty()) {
+        Ok(file) => Ok(Some(file)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(no_rule(path, &error)),
+    }
+}
+
 fn add(
     rules: RulesetCreated,
-    path: &Utf8PathBuf,
+    path: &Utf8Path,
+    file: OwnedFd,
     rights: landlock::BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, String> {
-    let place = |e: &dyn std::fmt::Display| format!("cannot make a rule for `{path}`: {e}");
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    let file: OwnedFd = rustix::fs::open(path.as_std_path(), flags, rustix::fs::Mode::empty())
-        .map_err(|e| place(&e))?;
-    let is_file = std::fs::metadata(path).map_err(|e| place(&e))?.is_file()
-        || !std::fs::metadata(path).map_err(|e| place(&e))?.is_dir();
+    let seen = rustix::fs::fstat(&file).map_err(|error| no_rule(path, &error))?;
     // Rights on the contents of a folder cannot be given for a file.
-    let rights = if is_file {
-        rights & AccessFs::from_file(HANDLED)
-    } else {
-        rights
+    let rights = match FileType::from_raw_mode(seen.st_mode) {
+        FileType::Directory => rights,
+        _ => rights & AccessFs::from_file(HANDLED),
     };
     rules
         .add_rule(PathBeneath::new(file, rights))
-        .map_err(|e| place(&e))
+        .map_err(|error| no_rule(path, &error))
 }

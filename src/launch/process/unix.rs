@@ -85,7 +85,11 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     if limits.output_size.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
-    adopt_orphans();
+    // In the fence it can start nothing.
+    let can_leave_orphans = plan.fence.as_ref().is_none_or(|fence| !fence.calls);
+    if can_leave_orphans {
+        adopt_orphans();
+    }
     let mut child = spawn(command, plan)?;
     let meters = match limits.output_size {
         Some(limit) => Meter::both(&mut child, limit, &events.1).map_err(wait)?,
@@ -96,7 +100,9 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     loop {
         if let Some(status) = child.try_wait().map_err(wait)? {
             // Before its output ends, which it may hold open.
-            end_orphans();
+            if can_leave_orphans {
+                end_orphans();
+            }
             // All that it wrote arrives, unless the limit was met.
             let ended: Vec<bool> = meters.into_iter().map(Meter::end).collect();
             let within = !ended.contains(&false);
@@ -177,8 +183,8 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     }
 }
 
-/// Has what the runtime starts come to pyw when the runtime ends. In the fence it can start
-/// nothing; where there is none, what it leaves behind would outlive every limit.
+/// Has what the runtime starts come to pyw when the runtime ends: what it leaves behind would
+/// outlive every limit.
 #[cfg(target_os = "linux")]
 fn adopt_orphans() {
     // A kernel without it leaves them where they would go anyway.
