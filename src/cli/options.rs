@@ -152,7 +152,7 @@ pub struct Subject {
     no_binary_name = true
 )]
 pub struct RunOptions {
-    /// Runtime to use: auto, wasmtime, wasmedge, wasmer, node, or one of your own
+    /// Runtime to use: auto, wasmtime, wasmedge, wasmer, node, deno, node-wasi, or one of your own
     #[arg(long, value_name = "NAME", help_heading = "What runs it")]
     pub runtime: Option<String>,
 
@@ -227,7 +227,7 @@ pub struct RunOptions {
     )]
     pub allow_net: Vec<String>,
 
-    /// Give it the JavaScript of a runtime that has one (node), with all that this can reach in
+    /// Give it the JavaScript of a runtime that has one (node, deno), with all that this can reach in
     /// the runtime's process
     #[arg(long, help_heading = "What it may touch")]
     pub js: bool,

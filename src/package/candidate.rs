@@ -108,6 +108,10 @@ pub struct Native {
     pub pythons: BTreeSet<String>,
     /// The Python versions of wheels for Emscripten.
     pub emscripten: BTreeSet<String>,
+    /// The platform tags of wheels for this system with another ABI, as that of another year.
+    pub abis: BTreeSet<String>,
+    /// The platform tag of the interpreter.
+    pub own: String,
     /// Whether there is source to build from.
     pub source: bool,
 }
@@ -179,6 +183,14 @@ impl fmt::Display for Native {
                 f,
                 "has wheels for this platform only for Python {}",
                 list(self.pythons.iter())
+            );
+        }
+        if !self.abis.is_empty() {
+            return write!(
+                f,
+                "has wheels for {}, and this interpreter is {}",
+                list(self.abis.iter()),
+                self.own
             );
         }
         let systems: Vec<String> = self.systems.iter().map(ToString::to_string).collect();
@@ -362,9 +374,18 @@ impl Native {
         let python = || python_of(&wheel.tags.python);
         if tags.fits_platform(&wheel.tags) {
             self.pythons.extend(python());
-        } else if wheel.tags.systems().contains(&Platform::Emscripten) {
+            return;
+        }
+        if wheel.tags.systems().contains(&Platform::Emscripten) {
             self.emscripten.extend(python());
         }
+        let here = tags.platform();
+        let abis = wheel.tags.platform.split('.');
+        self.abis.extend(
+            abis.filter(|tag| Platform::of(tag) == here)
+                .map(str::to_owned),
+        );
+        self.own.replace_range(.., tags.own());
     }
 }
 

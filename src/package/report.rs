@@ -563,6 +563,11 @@ impl Reporter<'_> {
                 "{name} has a wheel for {here} and Python {python}: `--python {python}`"
             ));
         }
+        if native.pythons.is_empty() && !native.abis.is_empty() {
+            self.hints.push(format!(
+                "use another release of {name}, or an interpreter of the ABI that its wheels are for"
+            ));
+        }
         if here != Platform::Emscripten
             && let Some(python) = native.emscripten.last()
         {

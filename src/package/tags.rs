@@ -198,6 +198,12 @@ impl Tags {
             .map_or(Platform::Any, |tag| Platform::of(tag))
     }
 
+    /// The interpreter's own platform tag.
+    #[must_use]
+    pub fn own(&self) -> &str {
+        self.platforms.first().map_or("", String::as_str)
+    }
+
     /// The interpreter's minor version.
     #[must_use]
     pub fn minor(&self) -> u32 {

@@ -239,6 +239,32 @@ fn wheels_with_machine_code_are_imported_and_run() {
     .run();
 }
 
+/// What is built for the ABI of another year's Emscripten does not load here.
+#[test]
+fn wheels_for_another_abi_are_refused() {
+    let Some(pyw) = on_node() else { return };
+    const FILE: &str = "demo-1.0-cp314-cp314-pyemscripten_2025_0_wasm32.whl";
+    let other = "has wheels for pyemscripten_2025_0_wasm32, and this interpreter is \
+                 pyemscripten_2026_0_wasm32";
+    // Its name tells, so it is never opened.
+    pyw.write(format!("wheels/{FILE}"), "")
+        .args(args(&[
+            "--no-index",
+            "--find-links",
+            "wheels",
+            "--with",
+            "demo",
+            "-c",
+            "1",
+        ]))
+        .stderr(&format!(
+            "pyw: `demo` (--with) cannot be had\n  demo 1.0 {other}\n\
+             hint: use another release of demo, or an interpreter of the ABI that its wheels are for\n"
+        ))
+        .code(112)
+        .run();
+}
+
 /// Deno runs node's host script: files, memory and JavaScript are held there, too.
 #[test]
 fn deno_runs_the_same_script() {

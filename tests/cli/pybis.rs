@@ -407,8 +407,114 @@ fn wrong_pybis_are_refused_and_leave_nothing() {
         .stderr("pyw: there is no file or folder `{dir}/gone`\n")
         .code(111)
         .run();
+    // What does not hold together, each as a user meets it.
+    let swapped = Change {
+        renamed: &|name| name.replace("-wasi_wasm32", "-pyemscripten_2026_0_wasm32"),
+        ..Change::default()
+    };
+    let escaping = Change {
+        link: Some(("lib/away", "../../outside")),
+        ..Change::default()
+    };
+    let without = Change {
+        dropped: Some("bin/python.wasm"),
+        ..Change::default()
+    };
+    let torn = Change {
+        torn: Some("lib/python3.12/os.pyc"),
+        ..Change::default()
+    };
+    let mut pyw = pyw;
+    let is_refused =
+        |file: &str, fault: &str| format!("pyw: the pybi {file} is refused: {fault}\n{refused}");
+    for (change, message) in [
+        (
+            torn,
+            is_refused(
+                FILE,
+                "\"lib/python3.12/os.pyc\" has not the hash that its RECORD says",
+            ),
+        ),
+        (
+            without,
+            is_refused(FILE, "it has no \"bin/python.wasm\", its module"),
+        ),
+        (
+            escaping,
+            format!(
+                "pyw: the archive {FILE} cannot be unpacked: the entry \"lib/away\" is a symbolic \
+                 link to outside\n"
+            ),
+        ),
+        (
+            swapped,
+            is_refused(
+                "cpython-3.12.0-pyemscripten_2026_0_wasm32.pybi",
+                "the platform pyemscripten_2026_0_wasm32 in the name of the file and Tag \
+                 wasi_wasm32 in PYBI contradict each other",
+            ),
+        ),
+    ] {
+        let file = (change.renamed)(FILE);
+        pyw = pyw
+            .write_bytes(&file, &change.pybi())
+            .args(["python", "-q", "install", &file])
+            .stderr(&message)
+            .code(114)
+            .run();
+    }
     assert_eq!(before(&pyw), count);
     assert!(!pyw.dir().join("out").exists());
+}
+
+/// What is wrong with a pybi as an archive.
+struct Change<'a> {
+    /// The file's name.
+    renamed: &'a dyn Fn(&str) -> String,
+    /// A symbolic link that is added, with its target.
+    link: Option<(&'a str, &'a str)>,
+    /// A file that is not there.
+    dropped: Option<&'a str>,
+    /// A file that is another one than its RECORD says, of the same size.
+    torn: Option<&'a str>,
+}
+
+impl Default for Change<'_> {
+    fn default() -> Self {
+        Self {
+            renamed: &str::to_owned,
+            link: None,
+            dropped: None,
+            torn: None,
+        }
+    }
+}
+
+impl Change<'_> {
+    fn pybi(&self) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Stored);
+        for (path, mut bytes) in files() {
+            if path == "pybi-info/RECORD" {
+                let mut lines = record::parse(std::str::from_utf8(&bytes).unwrap()).unwrap();
+                lines.retain(|line| Some(line.path.as_str()) != self.dropped);
+                lines.extend(self.link.map(|(at, target)| Line::link(at, target)));
+                bytes = record::format(&lines).into_bytes();
+            }
+            if self.torn == Some(&path) {
+                bytes[0] ^= 1;
+            }
+            if self.dropped != Some(&path) {
+                zip.start_file(path, options).unwrap();
+                zip.write_all(&bytes).unwrap();
+            }
+        }
+        if let Some((at, target)) = self.link {
+            zip.add_symlink(at, target, options).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
 }
 
 /// Adds an import that only WasmEdge provides and that nobody calls: all other functions move up.
