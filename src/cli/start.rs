@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::compile;
@@ -226,7 +226,7 @@ impl Candidate<'_> {
     ) -> Result<(Vec<String>, bool), String> {
         let store = &self.context.store;
         let builtin = &self.interpreter.info.builtin_modules;
-        let mut own = preload::imports(&self.text());
+        let mut own = preload::imports_of_all(&self.text(), |name| self.local(name));
         own.retain(|name| !builtin.contains(name));
         let lacks = |names: &[String]| {
             let mut missing = own.iter().filter(|name| !names.contains(name));
@@ -282,6 +282,29 @@ impl Candidate<'_> {
             }
             Program::Stdin | Program::Prompt => String::new(),
         }
+    }
+
+    /// The text of a module that lies beside the script.
+    fn local(&self, name: &str) -> Option<String> {
+        /// More is data rather than a program.
+        const LARGEST: u64 = 1 << 20;
+        let Program::Script(written) = &self.request.program else {
+            return None;
+        };
+        let script = self.request.caller_cwd.join(written);
+        let folder = match script.is_dir() {
+            true => script.as_path(),
+            false => script.parent()?,
+        };
+        let path = folder.join(name.replace('.', "/"));
+        let files = [format!("{path}.py").into(), path.join("__init__.py")];
+        let file = files
+            .into_iter()
+            .find(|file: &Utf8PathBuf| file.is_file())?;
+        let is_small = file.metadata().is_ok_and(|seen| seen.len() <= LARGEST);
+        is_small
+            .then(|| std::fs::read_to_string(file).ok())
+            .flatten()
     }
 
     /// Whether the script is text that CPython reads otherwise from a file than from memory: not

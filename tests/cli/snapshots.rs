@@ -296,3 +296,24 @@ fn modules_whose_import_does_not_end_are_left_out() {
         assert!(snapshot.modules.iter().any(|one| one == name), "{name}");
     }
 }
+
+#[test]
+fn what_the_programs_own_modules_import_is_part_of_it() {
+    let mut pyw = with_snapshots()
+        .write("app.py", "import near\nnear.show()\n")
+        .write(
+            "near/__init__.py",
+            "import colorsys\n\ndef show():\n    print(colorsys.ONE_THIRD < 1, __file__)\n",
+        );
+    for _ in 0..3 {
+        pyw = pyw
+            .args(["app.py"])
+            .stdout("True {dir}/near/__init__.py\n")
+            .any_stderr()
+            .run();
+    }
+    let [snapshot] = snapshots(&pyw).try_into().unwrap();
+    let made = std::fs::read_to_string(snapshot.join("snapshot.json")).unwrap();
+    assert!(made.contains("\"colorsys\""), "{made}");
+    assert!(made.contains("\"near\": \"ModuleNotFoundError"), "{made}");
+}

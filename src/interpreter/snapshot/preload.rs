@@ -82,6 +82,23 @@ pub fn imports(text: &str) -> Vec<String> {
     names
 }
 
+/// The same of a program in several files: `local` has the text of a module that is the program's own.
+#[must_use]
+pub fn imports_of_all(text: &str, local: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut names = imports(text);
+    let mut at = 0;
+    while at < names.len().min(MOST) {
+        for name in local(&names[at]).iter().flat_map(|text| imports(text)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        at += 1;
+    }
+    names.sort();
+    names
+}
+
 /// The names in `a.b as c, d`.
 fn listed(text: &str) -> impl Iterator<Item = String> {
     let code = text.split('#').next().unwrap_or_default();
@@ -106,6 +123,19 @@ fn module(name: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn imports_of_the_programs_own_modules_are_found() {
+        let local = |name: &str| match name {
+            "near" => Some("import far, wave\n".to_owned()),
+            "far" => Some("import near\nfrom rich import print\n".to_owned()),
+            _ => None,
+        };
+        assert_eq!(
+            imports_of_all("import near\nimport os\n", local),
+            ["far", "near", "os", "rich", "rich.print", "wave"]
+        );
+    }
 
     #[test]
     fn imports_are_found_in_text() {
