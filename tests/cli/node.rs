@@ -442,6 +442,9 @@ fn an_emscripten_build_is_packed_and_brings_its_lock() {
         .args(["python", "-q", "verify", &format!("one/{file}")])
         .any_stdout()
         .run()
+        .args(["python", "-q", "install", &format!("one/{file}")])
+        .stdout("CPython 3.14.2 is installed as cpython-3.14.2-pyemscripten_2026_0_wasm32-[..]\n")
+        .run()
         .args([
             "--quiet",
             "--python",
