@@ -163,7 +163,7 @@ fn a_users_descriptor_takes_the_place_of_a_built_in_one() {
         .any_stdout()
         .run()
         .check_json(|rows| {
-            assert_eq!(rows.as_array().unwrap().len(), 5);
+            assert_eq!(rows.as_array().unwrap().len(), 6);
             assert_eq!(rows[0]["name"], "wasmtime");
             assert_eq!(rows[0]["stack"], false);
             assert!(rows[0]["summary"].as_str().unwrap().starts_with("My own."));
@@ -227,7 +227,7 @@ fn the_example_descriptor_is_known() {
         .args(["runtime", "list", "--format", "json"])
         .any_stdout()
         .run()
-        .check_json(|rows| assert_eq!(rows[5]["name"], "wazero"));
+        .check_json(|rows| assert_eq!(rows[6]["name"], "wazero"));
 }
 
 #[test]
