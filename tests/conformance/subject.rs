@@ -159,6 +159,14 @@ impl Pyw {
         Ok((there, left_out))
     }
 
+    /// Whether runs begin from the compiled interpreter where a snapshot would be interpreted, so that
+    /// there is nothing to see of snapshots.
+    pub fn prefers_compiled(&self, runtime: &str) -> Result<bool, String> {
+        let shown = self.call(&["--runtime", runtime, "--dry-run", "-c", "pass"])?;
+        let shown = String::from_utf8_lossy(&shown);
+        Ok(shown.contains("starts the compiled interpreter sooner"))
+    }
+
     fn snapshot(&self, runtime: &str) -> Result<Vec<u8>, String> {
         let args = ["--runtime", runtime, "--dry-run", "-c", "pass"];
         let shows =

@@ -70,6 +70,10 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
         if start == Start::Snapshot && !described.with_snapshots.contains(&runtime) {
             continue;
         }
+        if start == Start::Snapshot && pyw.prefers_compiled(&runtime)? {
+            eprintln!("{runtime} is left out from snapshots: it has the interpreter compiled");
+            continue;
+        }
         let subject = Subject::Runtime(runtime.clone(), start);
         let wanted = cases
             .iter()
