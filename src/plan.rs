@@ -15,7 +15,7 @@ use crate::interpreter::adapt::{
     Adaptation, EXIT_CODE_FILE, EXIT_CODE_MOUNT, MEMORY_VAR, MOUNTS_VAR, TTY_VAR,
 };
 use crate::interpreter::imports;
-use crate::interpreter::{Module, Platform};
+use crate::interpreter::{Compiled, Module, Platform};
 use crate::runtime::descriptor::Isolation;
 use crate::runtime::template::{Template, fill_all};
 use crate::runtime::{Descriptor, Runtime};
@@ -282,7 +282,7 @@ pub fn compiling(
     runtime: &Runtime,
     fence: &Fence,
     module: &Module,
-    output: &Utf8Path,
+    output: &Compiled,
 ) -> Option<Plan> {
     let descriptor = &runtime.descriptor;
     let compile = descriptor.compile.as_ref()?;
@@ -291,6 +291,7 @@ pub fn compiling(
         execute: [fence.system.as_slice(), &runtime.needs].concat(),
         read: vec![module.path.clone()],
         write: output
+            .file
             .parent()
             .map(Utf8Path::to_owned)
             .into_iter()
@@ -300,15 +301,19 @@ pub fn compiling(
     };
     let files = [
         ("module", module.path.as_str()),
-        ("output", output.as_str()),
+        ("output", output.file.as_str()),
     ];
+    let args = match (output.lean, &compile.lean) {
+        (true, Some(lean)) => &lean.args,
+        _ => &compile.args,
+    };
     let env = descriptor.command.env.iter();
     Some(Plan {
         runtime: descriptor.name.clone(),
         version: runtime.version.as_ref().map(ToString::to_string),
         isolation: reached(descriptor, fence),
         program: runtime.executable.clone(),
-        args: fill_all(&compile.args, &files),
+        args: fill_all(args, &files),
         env: env
             .map(|(name, value)| (name.clone(), value.fill(&cache)))
             .collect(),
@@ -335,6 +340,15 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    /// The executable that runs the module.
+    fn program(&self) -> &Utf8Path {
+        let runtime = self.context.runtime;
+        match (&self.context.module.compiled, &runtime.lean) {
+            (Some(Compiled { lean: true, .. }), Some(lean)) => lean,
+            _ => &runtime.executable,
+        }
+    }
+
     fn run(mut self) -> Result<Plan, Vec<Refusal>> {
         let runtime = self.context.runtime;
         let descriptor = &runtime.descriptor;
@@ -455,7 +469,7 @@ impl Planner<'_> {
             runtime: descriptor.name.clone(),
             version: runtime.version.as_ref().map(ToString::to_string),
             isolation,
-            program: runtime.executable.clone(),
+            program: self.program().to_owned(),
             args,
             env: descriptor
                 .command

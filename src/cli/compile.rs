@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
-
 use super::context::Context;
 use crate::error::Error;
-use crate::interpreter::Module;
+use crate::interpreter::{Compiled, Module};
 use crate::launch;
 use crate::plan;
 use crate::runtime::{Runtime, RuntimeError, compiled};
@@ -15,7 +13,7 @@ use crate::ui::progress::{self, Progress};
 
 /// The module as it was compiled before. Why it could not be is told on request only: the program
 /// runs all the same.
-pub fn known(context: &Context, runtime: &Runtime, module: &Module) -> Option<Utf8PathBuf> {
+pub fn known(context: &Context, runtime: &Runtime, module: &Module) -> Option<Compiled> {
     match compiled::find(runtime, module, &context.store) {
         Ok(found) => found,
         Err(reason) => {
@@ -35,7 +33,7 @@ pub fn before_run(
     runtime: &Runtime,
     module: &Module,
     what: &str,
-) -> Result<Option<Utf8PathBuf>, Error> {
+) -> Result<Option<Compiled>, Error> {
     match &runtime.descriptor.compile {
         None => Ok(None),
         Some(compile) if compile.slow => {
@@ -67,7 +65,7 @@ pub fn on_purpose(
     runtime: &Runtime,
     module: &Module,
     what: &str,
-) -> Result<Option<Utf8PathBuf>, Error> {
+) -> Result<Option<Compiled>, Error> {
     if compiled::find(runtime, module, &context.store).is_err() {
         compiled::forget(runtime, module, &context.store)?;
     }
@@ -97,18 +95,18 @@ fn compile(
     runtime: &Runtime,
     module: &Module,
     what: &str,
-) -> Result<Result<Option<Utf8PathBuf>, String>, Error> {
+) -> Result<Result<Option<Compiled>, String>, Error> {
     if runtime.descriptor.compile.is_none() {
         return Ok(Ok(None));
     }
     let _spinner = Progress::spinner(&format!("{} compiles {what}, once", runtime.label()));
-    let make = |output: &Utf8Path| match plan::compiling(runtime, &context.fence, module, output) {
+    let make = |output: &Compiled| match plan::compiling(runtime, &context.fence, module, output) {
         Some(plan) => launch::capture(&plan, &|| {}),
         None => Err(format!("{} does not compile", runtime.label())),
     };
-    let start = |output: &Utf8Path| {
+    let start = |output: &Compiled| {
         let module = Module {
-            compiled: Some(output.to_owned()),
+            compiled: Some(output.clone()),
             ..module.clone()
         };
         // Answered before anything is read.

@@ -367,7 +367,11 @@ fn choose(
                 ];
                 needs.extend(runtime.host_script.clone());
                 needs.extend(sandbox.mounts.iter().map(|mount| mount.host.clone()));
-                let mut files = vec![module.file().to_owned()];
+                let mut files = vec![module.file().to_owned(), runtime.executable.clone()];
+                // One that comes later is to be found.
+                let lean = runtime.descriptor.compile.as_ref();
+                let lean = lean.and_then(|compile| compile.lean.as_ref());
+                files.extend(lean.map(|lean| lean.beside(&runtime.executable)));
                 let key = compiled::key(&runtime, &module);
                 if let (Some(key), None) = (&key, &module.compiled) {
                     files.push(context.store.place(Kind::Compiled, key));

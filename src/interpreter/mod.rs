@@ -157,7 +157,7 @@ pub struct Module {
     /// What its bytes follow from: two modules of one identity are the same.
     pub identity: String,
     /// The same compiled for the runtime that it is to run on.
-    pub compiled: Option<Utf8PathBuf>,
+    pub compiled: Option<Compiled>,
     /// The least linear memory that it starts with, in bytes.
     pub memory: u64,
     /// What it imports beyond WASI preview 1.
@@ -168,8 +168,18 @@ impl Module {
     /// What the runtime is told to run.
     #[must_use]
     pub fn file(&self) -> &Utf8Path {
-        self.compiled.as_deref().unwrap_or(&self.path)
+        let compiled = self.compiled.as_ref();
+        compiled.map_or(&self.path, |compiled| &compiled.file)
     }
+}
+
+/// A module that a runtime compiled ahead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The file.
+    pub file: Utf8PathBuf,
+    /// It is for the runtime's lean executable, and no other.
+    pub lean: bool,
 }
 
 /// An interpreter in the store.

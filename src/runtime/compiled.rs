@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Runtime;
-use crate::interpreter::Module;
+use crate::interpreter::{Compiled, Module};
 use crate::paths::is_ours;
 use crate::store::stamp::Stamp;
 use crate::store::{Kind, Sha256, Store, StoreError};
@@ -36,6 +36,8 @@ pub struct Record {
 pub enum Attempt {
     /// There is a compiled module.
     Made {
+        /// It is for the runtime's lean executable.
+        lean: bool,
         /// Of the compiled module.
         sha256: Sha256,
         /// Its size and modification time, which spare it from being read at every start.
@@ -70,11 +72,7 @@ pub fn key(runtime: &Runtime, module: &Module) -> Option<String> {
 ///
 /// # Errors
 /// The reason for which it is not compiled, where that was tried and failed.
-pub fn find(
-    runtime: &Runtime,
-    module: &Module,
-    store: &Store,
-) -> Result<Option<Utf8PathBuf>, String> {
+pub fn find(runtime: &Runtime, module: &Module, store: &Store) -> Result<Option<Compiled>, String> {
     let (Some(key), Some(compile)) = (key(runtime, module), &runtime.descriptor.compile) else {
         return Ok(None);
     };
@@ -92,11 +90,15 @@ pub fn find(
     }
 }
 
-fn verify(folder: &Utf8Path, name: &str) -> Option<Result<Utf8PathBuf, String>> {
+fn verify(folder: &Utf8Path, name: &str) -> Option<Result<Compiled, String>> {
     let file = folder.join(name);
     let record: Record = serde_json::from_slice(&std::fs::read(folder.join(RECORD)).ok()?).ok()?;
-    let (sha256, content) = match record.result {
-        Attempt::Made { sha256, content } => (sha256, content),
+    let (lean, sha256, content) = match record.result {
+        Attempt::Made {
+            lean,
+            sha256,
+            content,
+        } => (lean, sha256, content),
         Attempt::Failed { reason } => {
             let made = std::fs::metadata(folder).and_then(|seen| seen.modified());
             let age = made.ok().and_then(|made| made.elapsed().ok());
@@ -111,13 +113,13 @@ fn verify(folder: &Utf8Path, name: &str) -> Option<Result<Utf8PathBuf, String>> 
     let same = Stamp::from(&seen).content() == content
         // A copy of a store may have lost its times.
         || Sha256::of_file(&file).is_ok_and(|now| now == sha256);
-    same.then_some(Ok(file))
+    same.then_some(Ok(Compiled { file, lean }))
 }
 
 /// Compiles a module, unless that was tried, and answers as [`find`].
 ///
-/// `make` is given the output's path and runs the runtime's compiler; `start` is given the same and
-/// sees whether the runtime accepts it.
+/// `make` is given the output and runs the runtime's compiler; `start` is given the same and sees
+/// whether the runtime accepts it. What the lean executable does not accept is made for the other one.
 ///
 /// # Errors
 /// The store cannot be written.
@@ -125,9 +127,9 @@ pub fn make(
     runtime: &Runtime,
     module: &Module,
     store: &Store,
-    make: impl FnOnce(&Utf8Path) -> Result<(), String>,
-    start: impl FnOnce(&Utf8Path) -> Result<(), String>,
-) -> Result<Result<Option<Utf8PathBuf>, String>, StoreError> {
+    make: impl Fn(&Compiled) -> Result<(), String>,
+    start: impl Fn(&Compiled) -> Result<(), String>,
+) -> Result<Result<Option<Compiled>, String>, StoreError> {
     let (Some(key), Some(compile)) = (key(runtime, module), &runtime.descriptor.compile) else {
         return Ok(Ok(None));
     };
@@ -137,11 +139,24 @@ pub fn make(
             let path = path.to_owned();
             move |cause| StoreError::io(action, &path, cause)
         };
-        let result = match make(&file).and_then(|()| start(&file)) {
-            Ok(()) => {
+        let attempt = |lean: bool| {
+            let _ = std::fs::remove_file(&file);
+            let output = Compiled {
+                file: file.clone(),
+                lean,
+            };
+            make(&output).and_then(|()| start(&output)).map(|()| lean)
+        };
+        let made = match runtime.lean {
+            Some(_) => attempt(true).or_else(|_| attempt(false)),
+            None => attempt(false),
+        };
+        let result = match made {
+            Ok(lean) => {
                 protect(&file).map_err(io("protecting", &file))?;
                 let seen = std::fs::metadata(&file).map_err(io("looking at", &file))?;
                 Attempt::Made {
+                    lean,
                     sha256: Sha256::of_file(&file)?,
                     content: Stamp::from(&seen).content(),
                 }

@@ -65,7 +65,13 @@ pub fn install(
             let format = source.format().unwrap_or(unpack::Format::Zip);
             unpack::unpack(format, &archive, staging, &Unpack::default())?;
             let _ = std::fs::remove_file(&archive);
-            make_executable(&staging.join(&install.executable))
+            let executable = staging.join(&install.executable);
+            let lean = descriptor.compile.as_ref().and_then(|c| c.lean.as_ref());
+            let lean = lean.map(|lean| lean.beside(&executable));
+            if let Some(lean) = lean.filter(|lean| lean.is_file()) {
+                make_executable(&lean)?;
+            }
+            make_executable(&executable)
         },
     )?;
     Ok(folder.join(&install.executable))

@@ -4,6 +4,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::catalog::{Catalog, Entry, HostScript};
+use super::descriptor::Descriptor;
 use super::error::RuntimeError;
 use super::{Found, Runtime, install, probe};
 use crate::config::runtime_path_variable;
@@ -84,23 +85,53 @@ pub fn ready(
 ) -> Result<Runtime, RuntimeError> {
     let base = entry.describe(None)?;
     let script = is_script(&executable);
-    let version = probe::version(&base.name, &executable, &base.probe, !script, store)?;
-    let build = Stamp::of(&executable).map_or_else(String::new, |stamp| stamp.content());
+    let answer = probe::answer(&base.name, &executable, &base.probe, !script, store)?;
+    let version = probe::version(&base.name, &executable, &base.probe, &answer)?;
     let descriptor = entry.describe(version.as_ref())?;
+    let lean = lean(&descriptor, &executable, &answer, store);
+    let build = [Some(&executable), lean.as_ref()]
+        .into_iter()
+        .flatten()
+        .filter_map(|file| Some(Stamp::of(file)?.content()))
+        .collect::<Vec<_>>()
+        .join(" ");
     let cache = store.cache_dir(&descriptor.name)?;
-    let needs = needs(&executable);
+    let mut needs = needs(&executable);
+    needs.extend(lean.clone());
     let host_script = host_script(entry, store)?;
     Ok(Runtime {
         descriptor,
         executable,
         found,
         version,
+        lean,
         build,
         cache,
         needs,
         script,
         host_script,
     })
+}
+
+/// The lean executable, if there is one of the very release. It lies beside the other one as named or
+/// as it really is.
+fn lean(
+    descriptor: &Descriptor,
+    executable: &Utf8Path,
+    answer: &str,
+    store: &Store,
+) -> Option<Utf8PathBuf> {
+    let lean = descriptor.compile.as_ref()?.lean.as_ref()?;
+    let real = executable.canonicalize_utf8().ok();
+    let places = [Some(executable), real.as_deref()];
+    let file = places
+        .into_iter()
+        .flatten()
+        .map(|executable| lean.beside(executable))
+        .find(|file| file.is_file())?;
+    let same = probe::answer(&descriptor.name, &file, &descriptor.probe, true, store);
+    // What does not start is as good as absent: the other executable does all that it does.
+    same.is_ok_and(|same| same == answer).then_some(file)
 }
 
 /// The host script on disk. One that pyw brings along is written into the store, under a name that

@@ -51,6 +51,8 @@ pub struct Runtime {
     pub found: Found,
     /// `None` when the runtime answers without a version number, as development builds do.
     pub version: Option<semver::Version>,
+    /// Its lean executable, of the same release, where it is there.
+    pub lean: Option<Utf8PathBuf>,
     /// Tells this build from others of the same version.
     pub build: String,
     /// Where this runtime may keep compiled modules.

@@ -26,19 +26,18 @@ struct Answer {
 /// Longer than any working runtime takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The version that `executable` answers with, now or when it was asked before; `None` when it
-/// answers without one. `fixed` says that its file alone decides what it answers, which is not so
-/// for a script that starts something else.
+/// The first line that `executable` answers with, now or when it was asked before. `fixed` says that
+/// its file alone decides what it answers, which is not so for a script that starts something else.
 ///
 /// # Errors
-/// It does not start, fails, hangs, is another program, or is older than the descriptor allows.
-pub fn version(
+/// It does not start, fails, hangs, or is another program.
+pub fn answer(
     name: &str,
     executable: &Utf8Path,
     probe: &Probe,
     fixed: bool,
     store: &Store,
-) -> Result<Option<semver::Version>, RuntimeError> {
+) -> Result<String, RuntimeError> {
     let key = Sha256::of(executable.as_str().as_bytes()).to_string();
     let stamp = Stamp::of(executable).filter(|_| fixed);
     let known = stamp
@@ -66,7 +65,20 @@ pub fn version(
             answer: first.chars().take(80).collect(),
         });
     }
-    let version = first.split_whitespace().find_map(parse);
+    Ok(first.to_owned())
+}
+
+/// The version that an [`answer`] tells; `None` where it tells none.
+///
+/// # Errors
+/// It is older than the descriptor allows.
+pub fn version(
+    name: &str,
+    executable: &Utf8Path,
+    probe: &Probe,
+    answer: &str,
+) -> Result<Option<semver::Version>, RuntimeError> {
+    let version = answer.split_whitespace().find_map(parse);
     if let (Some(version), Some(minimum)) = (&version, &probe.minimum)
         && version < minimum
     {

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use crate::pyw::Pyw;
+use crate::store;
 
 const COMPILES: &str = "pyw: wasmtime {wasmtime-version} compiles CPython 3.12.0, once\n";
 
@@ -101,6 +102,53 @@ fn what_pyw_did_not_make_is_not_executed() {
             .run();
         assert_eq!(used(&pyw), file);
     }
+}
+
+/// A folder with the tests' wasmtime in it, and a script for its lean executable.
+fn with_lean(script: &str) -> Pyw {
+    let pyw = uncompiled().executable("../lean/wasmtime-min", script);
+    let copy = pyw.dir().with_file_name("lean").join("wasmtime");
+    std::fs::copy(&store::shared().wasmtime, &copy).unwrap();
+    pyw.env("PYW_RUNTIME_WASMTIME", copy)
+}
+
+/// What a start of wasmtime's would run.
+fn shown(pyw: Pyw) -> (Pyw, String) {
+    let pyw = pyw.args(["--dry-run", "-c", "1"]).any_stdout().run();
+    let command = pyw.output.stdout.lines().find(|l| l.starts_with("env -i"));
+    let command = command.unwrap().to_owned();
+    (pyw, command)
+}
+
+#[test]
+fn the_lean_executable_runs_what_was_compiled() {
+    let pyw = uncompiled();
+    let (pyw, command) = shown(pyw);
+    assert!(command.contains("/wasmtime run "), "{command}");
+    let pyw = pyw.args(["--quiet", "-c", "print(1)"]).stdout("1\n").run();
+    let (_, command) = shown(pyw);
+    assert!(command.contains("/wasmtime-min run "), "{command}");
+}
+
+#[test]
+fn a_lean_executable_of_another_release_is_none() {
+    let pyw = with_lean("#!/bin/sh\necho 'wasmtime 1.2.3 (0123456 2026-01-01)'\n");
+    let pyw = pyw.args(["--quiet", "-c", "print(1)"]).stdout("1\n").run();
+    let (_, command) = shown(pyw);
+    assert!(command.contains("/wasmtime run "), "{command}");
+    assert!(command.contains("--allow-precompiled"), "{command}");
+}
+
+#[test]
+fn what_the_lean_executable_cannot_run_is_left_to_the_other() {
+    let script = "#!/bin/sh\n\
+        if [ \"$1\" = --version ]; then exec \"${0%-min}\" --version; fi\n\
+        echo 'it has no such feature' >&2; exit 1\n";
+    let pyw = with_lean(script);
+    let pyw = pyw.args(["--quiet", "-c", "print(1)"]).stdout("1\n").run();
+    let (_, command) = shown(pyw);
+    assert!(command.contains("/wasmtime run "), "{command}");
+    assert!(command.contains("--allow-precompiled"), "{command}");
 }
 
 #[test]

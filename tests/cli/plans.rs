@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use pyw::interpreter::Module;
+use pyw::interpreter::{Compiled, Module};
 use pyw::plan::{self, Abilities, Fence, Plan, Refusal};
 use pyw::runtime::catalog::Catalog;
 use pyw::runtime::{Descriptor, Found, Runtime};
@@ -90,9 +90,13 @@ fn runtime(name: &str, version: &str) -> Runtime {
     let catalog = Catalog::load(None).unwrap();
     let version: semver::Version = version.parse().unwrap();
     let entry = catalog.get(name).unwrap();
+    let descriptor = entry.describe(Some(&version)).unwrap();
+    let executable = Utf8PathBuf::from(format!("/opt/{name}/bin/{name}"));
+    let lean = descriptor.compile.as_ref().and_then(|c| c.lean.as_ref());
     Runtime {
-        descriptor: entry.describe(Some(&version)).unwrap(),
-        executable: format!("/opt/{name}/bin/{name}").into(),
+        lean: lean.map(|lean| lean.beside(&executable)),
+        descriptor,
+        executable,
         found: Found::Path,
         version: Some(version),
         build: "1".into(),
@@ -170,11 +174,10 @@ fn plan_of(
             module: &Module {
                 path: "/store/modules/m/python.wasm".into(),
                 identity: "m".into(),
-                compiled: runtime
-                    .descriptor
-                    .compile
-                    .as_ref()
-                    .map(|compile| format!("/store/compiled/m/{}", compile.file).into()),
+                compiled: runtime.descriptor.compile.as_ref().map(|compile| Compiled {
+                    file: format!("/store/compiled/m/{}", compile.file).into(),
+                    lean: compile.lean.is_some(),
+                }),
                 memory: 10 << 20,
                 imports: imports.iter().map(|text| text.parse().unwrap()).collect(),
             },

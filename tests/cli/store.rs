@@ -71,6 +71,8 @@ fn pyw(root: &Path, wasmtime: Option<&Path>, args: &[&str]) -> String {
         .envs(passed_on())
         .env("PYW_STORE", root)
         .env("PYW_CONFIG", "")
+        // The plain interpreter is what has to be compiled.
+        .env("PYW_SNAPSHOTS", "0")
         .env("PATH", "")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
