@@ -33,6 +33,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
+use pyw::store::{Sha256, record};
+
 use compete::{Contestant, HEADS, Took, compete, median, run, table};
 use peers::{Result, peer, target};
 
@@ -425,6 +427,7 @@ impl Bench {
     fn cold(&self) -> Result<String> {
         let rounds = 3.min(self.rounds);
         let empty = |round: usize| self.scratch.join(format!("cold-{round}"));
+        let packed = self.scratch.join("packed");
         let mut all = vec![
             Contestant {
                 name: "all of it, downloads too".into(),
@@ -440,30 +443,27 @@ impl Bench {
                     for made in ["interpreters", "modules", "compiled"] {
                         remove(&store.join(made))?;
                     }
-                    let module = self.scratch.join("python.wasm");
+                    let file = packed
+                        .read_dir_utf8()
+                        .ok()
+                        .and_then(|mut files| files.next()?.ok());
+                    let file = file.ok_or("nothing was packed")?;
                     let mut command = self.pyw(&["--runtime", "wasmtime", "--python"]);
-                    command.args([module.as_str(), "-c", "print(1)"]);
+                    command.args([file.path().as_str(), "-c", "print(1)"]);
                     run(command.env("PYW_STORE", store))
                 }),
             },
         ];
-        // The interpreter as it comes: one file.
-        let rows = {
-            let mut list = self.pyw(&["python", "list", "--format", "json"]);
-            let rows: Value = json(&mut list)?;
-            let found = rows.as_array().into_iter().flatten();
-            let mut found = found.filter_map(|row| row["path"].as_str());
-            let folder = found.next().ok_or("no interpreter is installed")?;
-            let from = Utf8Path::new(folder).join("original/python.wasm");
-            let from = match from.is_file() {
-                true => from,
-                false => Utf8Path::new(folder).join("bin/python.wasm"),
-            };
-            if std::fs::copy(&from, self.scratch.join("python.wasm")).is_err() {
-                all.pop();
-            }
-            compete(&mut all, rounds)?
-        };
+        // The interpreter as one file, as somebody would have it at hand.
+        let mut list = self.pyw(&["python", "list", "--format", "json"]);
+        let told: Value = json(&mut list)?;
+        let mut listed = told.as_array().into_iter().flatten();
+        let default = listed.find(|row| row["default"] == true);
+        let folder = default.and_then(|row| row["path"].as_str());
+        let folder = folder.ok_or("the default interpreter is not installed")?;
+        let into = ["--quiet", "-o", packed.as_str()];
+        run(self.pyw(&["python", "pack", folder]).args(into))?;
+        let rows = compete(&mut all, rounds)?;
         Ok(table(&HEADS, &rows))
     }
 
@@ -621,24 +621,28 @@ fn wheel(folder: &Utf8Path, number: usize) -> Result<()> {
     let file = std::fs::File::create(&path).map_err(|error| failed(&error))?;
     let mut zip = zip::ZipWriter::new(file);
     let info = format!("bench_package_{number}-1.0.dist-info");
-    let (module, metadata, tags) = (
-        format!("bench_package_{number}.py"),
-        format!("{info}/METADATA"),
-        format!("{info}/WHEEL"),
-    );
-    let record = format!("{module},,\n{metadata},,\n{tags},,\n{info}/RECORD,,\n");
-    for (name, text) in [
-        (module.clone(), "VALUE = 1\n".to_owned()),
+    let mut files = vec![
         (
-            metadata.clone(),
+            format!("bench_package_{number}.py"),
+            "VALUE = 1\n".to_owned(),
+        ),
+        (
+            format!("{info}/METADATA"),
             format!("Metadata-Version: 2.1\nName: bench-package-{number}\nVersion: 1.0\n"),
         ),
         (
-            tags.clone(),
+            format!("{info}/WHEEL"),
             "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
         ),
-        (format!("{info}/RECORD"), record),
-    ] {
+    ];
+    let own = format!("{info}/RECORD");
+    let listed = files.iter().map(|(name, text)| {
+        let bytes = text.as_bytes();
+        record::Line::of(name, Sha256::of(bytes), bytes.len() as u64)
+    });
+    let lines: Vec<record::Line> = listed.chain([record::Line::bare(&own)]).collect();
+    files.push((own, record::format(&lines)));
+    for (name, text) in files {
         zip.start_file(name, zip::write::SimpleFileOptions::default())
             .map_err(|error| failed(&error))?;
         zip.write_all(text.as_bytes())
