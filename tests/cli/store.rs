@@ -109,10 +109,10 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// Fills a store with what every test finds in the shared one. Entries never change, so links will
-/// do.
+/// do, but that each link changes a time of the file for all. The runtime stays where it is.
 pub fn copy_shared(to: &Path) {
     let shared = shared();
-    for folder in ["modules", "compiled", "runtimes", "cache"] {
+    for folder in ["modules", "compiled", "cache"] {
         if shared.root.join(folder).is_dir() {
             link_tree(&shared.root.join(folder), &to.join(folder));
         }
@@ -120,6 +120,13 @@ pub fn copy_shared(to: &Path) {
     // No other interpreter: a test may have left one in the shared store.
     let inside = shared.interpreter.strip_prefix(&shared.root).unwrap();
     link_tree(&shared.interpreter, &to.join(inside));
+}
+
+/// Makes a file that was linked one of its own.
+pub fn unlink(file: &Path) {
+    let copy = file.with_extension("copy");
+    std::fs::copy(file, &copy).unwrap();
+    std::fs::rename(copy, file).unwrap();
 }
 
 /// Copies a folder by hard links, as far as the file systems let it.
