@@ -35,7 +35,10 @@ const RUNTIME_MEMORY: u64 = 256 << 20;
 /// The file, in the channel, that tells of a MemoryError.
 const MEMORY_FILE: &str = "memory";
 
-/// Room for an exit code, in bytes, where what may be written has a size.
+/// The file, in the channel, that tells what the program imported.
+const LEARN_FILE: &str = "imports";
+
+/// Room for what is told, in bytes, where what may be written has a size.
 const CHANNEL_SIZE: u64 = 65536;
 
 /// What a host script is told; `runtimes/README.md` describes it.
@@ -151,6 +154,9 @@ pub struct Watch {
     /// The file that is there when the program ended by a MemoryError, and how many bytes it had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<(Utf8PathBuf, u64)>,
+    /// The file that tells which modules the program imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imports: Option<Utf8PathBuf>,
     #[serde(with = "seconds")]
     pub timeout: Option<Duration>,
     #[serde(with = "seconds")]
@@ -456,6 +462,10 @@ impl Planner<'_> {
                 .as_ref()
                 .zip(self.sandbox.limits.memory)
                 .map(|(mount, limit)| (mount.host.join(MEMORY_FILE), limit)),
+            imports: channel
+                .as_ref()
+                .filter(|_| self.sandbox.teaches)
+                .map(|mount| mount.host.join(LEARN_FILE)),
             timeout: self.sandbox.limits.timeout,
             cpu_time: self.sandbox.limits.cpu_time,
             output_size: self.sandbox.limits.output_size,
@@ -616,10 +626,16 @@ impl Planner<'_> {
 
     /// What the bootstrap is told, with what only the plan knows.
     fn start(&self) -> Option<Start> {
-        let told = self.channel().is_some() && self.sandbox.limits.memory.is_some();
-        let memory = told.then(|| format!("{EXIT_CODE_MOUNT}/{MEMORY_FILE}"));
-        let start = self.sandbox.start.clone()?;
-        Some(Start { memory, ..start })
+        let channel = self.channel();
+        let file = |wanted: bool, name| {
+            let told = wanted && channel.is_some();
+            told.then(|| format!("{EXIT_CODE_MOUNT}/{name}"))
+        };
+        Some(Start {
+            memory: file(self.sandbox.limits.memory.is_some(), MEMORY_FILE),
+            learn: file(self.sandbox.teaches, LEARN_FILE),
+            ..self.sandbox.start.clone()?
+        })
     }
 
     fn has(&self, adaptation: Adaptation) -> bool {
@@ -673,7 +689,9 @@ impl Planner<'_> {
 
     fn channel(&self) -> Option<Mount> {
         let scratch = self.sandbox.scratch.as_ref()?;
-        let wanted = self.has(Adaptation::ExitCode) || self.sandbox.limits.memory.is_some();
+        let wanted = self.has(Adaptation::ExitCode)
+            || self.sandbox.limits.memory.is_some()
+            || self.sandbox.teaches;
         wanted.then(|| Mount {
             host: scratch.root.join("rc"),
             guest: EXIT_CODE_MOUNT.to_owned(),

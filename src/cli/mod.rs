@@ -9,6 +9,7 @@ pub mod context;
 pub mod doctor;
 pub mod export;
 pub mod help;
+pub mod learn;
 pub mod lock;
 pub mod options;
 pub mod packages;

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use super::context::{Context, current_folder};
+use super::learn::Lesson;
 use super::options::{Format, RunOptions};
 use super::packages::{self, Provided};
 use super::split::{Program, Split};
@@ -50,6 +51,7 @@ struct Ready {
     runtime: Runtime,
     plan: Plan,
     beginning: Beginning,
+    lesson: Option<Lesson>,
     /// What of the host the plan needs.
     needs: Vec<Utf8PathBuf>,
     /// What else the next start of this kind depends on, and whether it would be the same.
@@ -82,6 +84,7 @@ pub fn run(split: Split, options: RunOptions, key: Option<record::Key>) -> Resul
         runtime,
         plan,
         beginning,
+        lesson,
         needs,
         recorded,
         _held,
@@ -128,7 +131,11 @@ pub fn run(split: Split, options: RunOptions, key: Option<record::Key>) -> Resul
         .store
         .hold_all(needs.iter().map(Utf8PathBuf::as_path))?;
     drop(provided);
-    carry_out(&plan, held)
+    carry_out(&plan, held, || {
+        if let (Some(lesson), Some(file)) = (&lesson, &plan.watch.imports) {
+            lesson.learn(&context.store, file);
+        }
+    })
 }
 
 /// Runs a program as it was run before, if all that this takes is still there.
@@ -141,17 +148,18 @@ pub fn again(found: record::Found) -> Result<Option<ExitCode>, Error> {
     if !needs().all(Utf8Path::exists) {
         return Ok(None);
     }
-    carry_out(&found.plan, held).map(Some)
+    carry_out(&found.plan, held, || {}).map(Some)
 }
 
-/// Launches a plan. Nothing of the store that the program needs is pruned while it runs.
-fn carry_out(plan: &Plan, held: Vec<Use>) -> Result<ExitCode, Error> {
+/// Launches a plan. Nothing of the store that the program needs is pruned while it runs. `look` is
+/// called before what the run left is removed.
+fn carry_out(plan: &Plan, held: Vec<Use>, look: impl FnOnce()) -> Result<ExitCode, Error> {
     launch::process::close_on_exec().map_err(|source| LaunchError::Start {
         program: plan.program.clone(),
         source,
     })?;
     held.iter().for_each(Use::pass_on);
-    let outcome = launch::run(plan)?;
+    let outcome = launch::run(plan, look)?;
     drop(held);
     Ok(launch::finish(outcome))
 }
@@ -223,6 +231,7 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         runtime,
         plan,
         beginning,
+        lesson,
         needs,
         is_settled,
         mut files,
@@ -243,6 +252,7 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         runtime,
         plan,
         beginning,
+        lesson,
         needs,
         recorded,
         _held: held,
@@ -293,6 +303,8 @@ struct Chosen {
     runtime: Runtime,
     plan: Plan,
     beginning: Beginning,
+    /// What is to be learned from it.
+    lesson: Option<Lesson>,
     needs: Vec<Utf8PathBuf>,
     /// There is nothing that would make the next start a better one.
     is_settled: bool,
@@ -342,10 +354,14 @@ fn choose(
                     Goal::Warm => Effort::Now,
                 };
                 let start = candidate.start(effort)?;
-                if let Beginning::Snapshot { .. } = start.beginning {
+                let is_snapshot = matches!(start.beginning, Beginning::Snapshot { .. });
+                if is_snapshot {
                     module = start.module.clone();
                     module.compiled = compile::known(context, &runtime, &module);
                     sandbox = candidate.from_snapshot(&start);
+                }
+                if is_snapshot || start.lesson.is_some() {
+                    sandbox.teaches = start.lesson.is_some();
                     plan = context.plan(&sandbox, &runtime, &module, required)?;
                 }
                 interpreter.adapted(adaptations, &context.store)?;
@@ -391,6 +407,7 @@ fn choose(
                     runtime,
                     plan,
                     beginning: start.beginning,
+                    lesson: start.lesson,
                     needs,
                     files,
                 });

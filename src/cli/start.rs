@@ -1,12 +1,14 @@
 //! Where a run begins: at a snapshot, or at CPython's own start-up.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::compile;
 use super::context::Context;
+use super::learn::{Import, Lesson};
 use crate::error::Error;
 use crate::interpreter::adapt::Adaptation;
 use crate::interpreter::snapshot::{Found, Snapshot, SnapshotError, Wanted, preload};
@@ -23,6 +25,9 @@ use crate::ui::progress::{self, Progress};
 
 /// The cache of notes on which starts were seen, and which snapshots work where.
 const NOTES: &str = "snapshots";
+
+/// How long modules must take to import that a snapshot lacks, for another one to be made with them.
+const WORTH_ANOTHER: Duration = Duration::from_millis(5);
 
 /// How far a run goes to have a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,16 @@ pub struct Candidate<'a> {
     pub runtime: &'a Runtime,
 }
 
+/// What is known of a program's imports.
+struct Imports {
+    /// By its text.
+    named: Vec<String>,
+    /// By a run.
+    learned: Vec<Import>,
+    /// What there is to be learned, as no run was watched yet.
+    lesson: Option<Lesson>,
+}
+
 /// How a snapshot did on a runtime, as it is noted.
 #[derive(Serialize, Deserialize)]
 struct Tried {
@@ -58,6 +73,8 @@ pub struct Start {
     /// The snapshot was made with the packages of this run.
     knows_packages: bool,
     pub beginning: Beginning,
+    /// What is to be learned from this run.
+    pub lesson: Option<Lesson>,
     /// The next start would begin in the same way.
     pub is_settled: bool,
 }
@@ -77,12 +94,9 @@ impl Candidate<'_> {
                     .adapted_module(adaptations, &self.context.store),
                 knows_packages: false,
                 beginning: Beginning::Plain { reason },
+                lesson: None,
                 is_settled: true,
             }
-        };
-        let for_now = |reason| Start {
-            is_settled: false,
-            ..plain(reason)
         };
         if self.interpreter.info.system() != Platform::Wasi {
             return Ok(plain(
@@ -113,7 +127,17 @@ impl Candidate<'_> {
             .zip(mounts.as_deref());
         let names_key = self.names_key(packages.map(|(key, _)| key));
         let before: Option<Vec<String>> = self.context.store.note(NOTES, &names_key);
-        let (names, is_settled) = match self.names(&names_key, before.clone(), effort) {
+        let imports = self.imports(&names_key);
+        let lesson = imports
+            .lesson
+            .clone()
+            .filter(|_| effort == Effort::SecondRun);
+        let for_now = |reason| Start {
+            is_settled: false,
+            lesson: lesson.clone(),
+            ..plain(reason)
+        };
+        let (names, is_settled) = match self.names(&names_key, before.clone(), &imports, effort) {
             Ok(names) => names,
             Err(reason) => return Ok(for_now(reason)),
         };
@@ -145,7 +169,8 @@ impl Candidate<'_> {
             beginning: Beginning::Snapshot {
                 modules: found.modules.len(),
             },
-            is_settled,
+            is_settled: is_settled && lesson.is_none(),
+            lesson,
         })
     }
 
@@ -215,6 +240,20 @@ impl Candidate<'_> {
         })
     }
 
+    /// What the program imports, as far as that is known.
+    fn imports(&self, packages: &str) -> Imports {
+        let builtin = &self.interpreter.info.builtin_modules;
+        let mut named = preload::imports_of_all(&self.text(), |name| self.local(name));
+        named.retain(|name| !builtin.contains(name));
+        let lesson = Lesson::of(packages, self.request, &named);
+        let known = lesson.known(&self.context.store);
+        Imports {
+            named,
+            lesson: known.is_none().then_some(lesson),
+            learned: known.unwrap_or_default(),
+        }
+    }
+
     /// The modules that the snapshot is made of: one snapshot serves all programs with the same
     /// packages, and grows by what a new one imports of these. Also whether the next start would be
     /// given the same.
@@ -222,15 +261,17 @@ impl Candidate<'_> {
         &self,
         key: &str,
         current: Option<Vec<String>>,
+        imports: &Imports,
         effort: Effort,
     ) -> Result<(Vec<String>, bool), String> {
         let store = &self.context.store;
-        let builtin = &self.interpreter.info.builtin_modules;
-        let mut own = preload::imports_of_all(&self.text(), |name| self.local(name));
-        own.retain(|name| !builtin.contains(name));
+        let Imports { named, learned, .. } = imports;
         let lacks = |names: &[String]| {
-            let mut missing = own.iter().filter(|name| !names.contains(name));
+            let is_missing = |name: &String| !names.contains(name);
+            let late = learned.iter().filter(|import| is_missing(&import.name));
+            let mut missing = named.iter().filter(|name| is_missing(name));
             missing.any(|name| self.is_packaged(name))
+                || late.map(Import::took).sum::<Duration>() >= WORTH_ANOTHER
         };
         if let Some(names) = &current
             && (effort == Effort::Look || !lacks(names))
@@ -238,7 +279,7 @@ impl Candidate<'_> {
             return Ok((names.clone(), !lacks(names)));
         }
         if effort == Effort::SecondRun {
-            let text = format!("{key} {own:?}");
+            let text = format!("{key} {named:?}");
             let seen = Sha256::of(text.as_bytes()).to_string();
             if store.note::<bool>(NOTES, &seen).is_none() {
                 store.put_note(NOTES, &seen, &true);
@@ -252,11 +293,12 @@ impl Candidate<'_> {
             return Err("no snapshot was made yet".into());
         }
         let mut names = current.unwrap_or_default();
-        if names.len() + own.len() > preload::MOST {
+        if names.len() + named.len() + learned.len() > preload::MOST {
             names.clear();
         }
         names.extend(preload::COMMON.map(str::to_owned));
-        names.extend(own);
+        names.extend(named.iter().cloned());
+        names.extend(learned.iter().map(|import| import.name.clone()));
         names.sort();
         names.dedup();
         store.put_note(NOTES, key, &names);

@@ -184,7 +184,7 @@ def prepare(file, wanted):
     }
     given["stash"] = stash = stash_modules()
     exec(compile(text, "<pyw>", "exec", dont_inherit=True), given)
-    given["install"]()
+    given["importing"] = given["install"]()
     warm(base)
     linecache.clearcache()
     code = compile("resume()", "<pyw>", "exec", dont_inherit=True)

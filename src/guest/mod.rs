@@ -1,7 +1,7 @@
 //! The Python that pyw runs inside the sandbox, embedded into the binary.
 
 /// The bootstrap: set up by an interpreter's import, run at every start before the program.
-pub const START: &str = include_str!("start.py");
+pub const START: &str = concat!(include_str!("watch.py"), include_str!("start.py"));
 
 /// What importing an interpreter runs inside it.
 pub const IMPORT: &str = include_str!("import.py");
@@ -16,7 +16,7 @@ pub const BOOT: &str = include_str!("boot.py");
 pub const SCOUT: &str = include_str!("scout.py");
 
 /// What runs first when a snapshot is started.
-pub const RESUME: &str = include_str!("resume.py");
+pub const RESUME: &str = concat!(include_str!("watch.py"), include_str!("resume.py"));
 
 /// What a snapshot has to get right before programs are started from it.
 pub const TRIAL: &str = include_str!("trial.py");

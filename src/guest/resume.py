@@ -145,13 +145,21 @@ def _find_and_load(name, import_):
 
 
 def install():
-    """Puts the stash in front of imports that find nothing in `sys.modules`."""
+    """Puts the stash in front of imports that find nothing in `sys.modules`. Answers with the globals of
+    the function that does it."""
     scope = {"stash": stash, "usable": usable, "hand_on": hand_on, "modules": sys.modules,
              "load": bootstrap._find_and_load}
     # Under the name of the function that it stands for, since CPython leaves such frames out of
     # tracebacks.
     exec(compile(LOAD, bootstrap._find_and_load.__code__.co_filename, "exec"), scope)
     bootstrap._find_and_load = scope["_find_and_load"]
+    return scope
+
+
+def learn(path):
+    """Watches imports that the stash has no answer to. Tells of them in the end."""
+    importing["load"], tell = watch(bootstrap, importing["load"], sys._stdlib_dir)
+    return lambda: tell(path)
 
 
 def take(name):
@@ -404,9 +412,9 @@ def closed(stream):
         return False
 
 
-def finish(code, starved):
+def finish(code, starved, tell):
     """Ends the process as `Py_FinalizeEx` would: what was captured is left alone. `starved` is the file
-    to make where nothing caught a MemoryError."""
+    to make where nothing caught a MemoryError, `tell` what is to be called last."""
     threading = sys.modules.get("threading")
     if threading is not None:
         try:
@@ -414,6 +422,8 @@ def finish(code, starved):
         except BaseException as error:
             unraisable(error, threading)
     atexit._run_exitfuncs()
+    if tell:
+        tell()
     if starved and isinstance(getattr(sys, "last_value", None), MemoryError):
         try:
             posix.close(posix.open(starved, posix.O_WRONLY | posix.O_CREAT))
@@ -517,6 +527,7 @@ def resume():
         argv[:] = args[at:] or [""]
         if "argv0" in told:
             sys.orig_argv[at] = argv[0] = told["argv0"]
+    tell = learn(told["learn"]) if "learn" in told else None
     cut(sys._getframe())
     for function in (resume, run_code, run_module, run_file, run_stdin):
         hide(function)
@@ -547,7 +558,7 @@ def resume():
         code = exit_code(error.code)
     except BaseException as error:
         code = report(error)
-    finish(code, told.get("memory"))
+    finish(code, told.get("memory"), tell)
 
 
 import io

@@ -7,6 +7,20 @@
 # Only built-in modules can be imported here.
 
 
+def learn(path):
+    """Watches the program's imports. Answers with what is to be called when it ends."""
+    import sys
+
+    before = set(sys.modules)
+    bootstrap = sys.modules["_frozen_importlib"]
+    loading, tell = watch(bootstrap, bootstrap._find_and_load, sys._stdlib_dir)
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+    # What comes until the program begins, a plain start imports anyway, and a snapshot has it.
+    bootstrap._find_and_load = loading
+    return lambda: tell(path)
+
+
 def start():
     import posix
     import sys
@@ -57,10 +71,11 @@ def start():
         posix._exit(111)
     if audit:
         sys.addaudithook(audit)
+    # Called when all that the program registers has been.
+    last = []
     if "memory" in told:
-        import atexit
 
-        # Called when all that the program registers has been. What nothing caught is still known.
+        # What nothing caught is still known.
         def ended(path=told["memory"]):
             if isinstance(getattr(sys, "last_value", None), MemoryError):
                 try:
@@ -68,7 +83,14 @@ def start():
                 except OSError:
                     pass
 
-        atexit.register(ended)
+        last.append(ended)
+    if "learn" in told:
+        last.append(learn(told["learn"]))
+    if last:
+        import atexit
+
+        for function in last:
+            atexit.register(function)
         del sys.modules["atexit"]
 
 

@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod fence;
+pub mod left;
 pub mod process;
 pub mod scratch;
 
@@ -28,12 +29,13 @@ pub fn terminal_size() -> Option<(u16, u16)> {
     process::terminal_size()
 }
 
-/// Runs a plan to its end. On success the caller passes the outcome on with [`finish`].
+/// Runs a plan to its end. On success the caller passes the outcome on with [`finish`]. `look` is
+/// called before the scratch folder is removed, however the run ended.
 ///
 /// # Errors
 /// The scratch folder, the fence or the runtime's process cannot be made; time ran out; the
 /// runtime crashed.
-pub fn run(plan: &Plan) -> Result<Outcome, LaunchError> {
+pub fn run(plan: &Plan, look: impl FnOnce()) -> Result<Outcome, LaunchError> {
     if plan.can_exec() {
         return Err(process::exec(plan));
     }
@@ -43,6 +45,7 @@ pub fn run(plan: &Plan) -> Result<Outcome, LaunchError> {
     })?;
     let scratch = plan.scratch.as_ref().map(scratch::Made::make).transpose()?;
     let outcome = process::watch(plan, events);
+    look();
     drop(scratch);
     outcome
 }

@@ -18,7 +18,7 @@ use std::io::Read as _;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{LaunchError, Outcome};
+use super::{LaunchError, Outcome, left};
 use crate::plan::Plan;
 use crate::sandbox::limits::format_duration;
 
@@ -31,7 +31,7 @@ fn command(plan: &Plan) -> std::process::Command {
 
 /// The exit code that the guest left because its runtime can't carry it.
 fn left_code(plan: &Plan) -> Option<u8> {
-    let bytes = std::fs::read(plan.watch.exit_code.as_ref()?).ok()?;
+    let bytes = left::read(plan.watch.exit_code.as_ref()?, 4)?;
     let code: [u8; 4] = bytes.try_into().ok()?;
     // Native exit codes wrap at a byte as well.
     Some(code[0])

@@ -112,6 +112,7 @@ pub fn sandbox(
             argv0,
             path0,
             memory: None,
+            learn: None,
             site: None,
         }),
         mounts: builder.mounts,
@@ -120,6 +121,7 @@ pub fn sandbox(
         limits: request.limits,
         terminals: request.terminals,
         javascript: request.javascript,
+        teaches: false,
         scratch: Some(builder.scratch),
     })
 }

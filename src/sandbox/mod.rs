@@ -66,6 +66,9 @@ pub struct Start {
     /// planner, which knows whether anybody looks at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
+    /// The file to which the program's imports are told in the end. For the planner as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learn: Option<String>,
     /// The folder of packages that a snapshot has to look into, as it was made without them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
@@ -107,6 +110,8 @@ pub struct Sandbox {
     pub terminals: Terminals,
     /// The program may use the JavaScript of a runtime that has one.
     pub javascript: bool,
+    /// The guest tells which modules it imported, for the snapshot that later runs begin from.
+    pub teaches: bool,
     /// The folder that exists for the length of the run, with what is made in it.
     pub scratch: Option<Scratch>,
 }
@@ -126,6 +131,7 @@ impl Sandbox {
             limits: Limits::default(),
             terminals: Terminals::default(),
             javascript: false,
+            teaches: false,
             scratch: None,
         }
     }

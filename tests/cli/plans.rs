@@ -46,6 +46,7 @@ fn sandbox() -> Sandbox {
             argv0: Some("app.py".into()),
             path0: None,
             memory: None,
+            learn: None,
             site: None,
         }),
         mounts: vec![
@@ -78,6 +79,7 @@ fn sandbox() -> Sandbox {
             size: Some((24, 80)),
         },
         javascript: false,
+        teaches: false,
         scratch: Some(Scratch {
             root: "/tmp/pyw-1/7".into(),
             folders: vec!["/tmp/pyw-1/7/root".into(), "/tmp/pyw-1/7/tmp".into()],

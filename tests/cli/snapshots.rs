@@ -15,7 +15,12 @@ use crate::store;
 /// A store of its own in which no snapshot was thought of.
 fn with_snapshots() -> Pyw {
     let pyw = Pyw::with_own_store();
-    for folder in ["snapshots", "cache/snapshots"] {
+    for folder in [
+        "snapshots",
+        "cache/snapshots",
+        "cache/imports",
+        "cache/launches",
+    ] {
         let _ = std::fs::remove_dir_all(pyw.store().join(folder));
     }
     pyw.env("PYW_SNAPSHOTS", "1")
@@ -316,4 +321,103 @@ fn what_the_programs_own_modules_import_is_part_of_it() {
     let made = std::fs::read_to_string(snapshot.join("snapshot.json")).unwrap();
     assert!(made.contains("\"colorsys\""), "{made}");
     assert!(made.contains("\"near\": \"ModuleNotFoundError"), "{made}");
+}
+
+/// The modules that the one snapshot of a store was made with.
+fn modules(pyw: &Pyw) -> Vec<String> {
+    let [snapshot] = snapshots(pyw).try_into().unwrap();
+    let made = std::fs::read_to_string(snapshot.join("snapshot.json")).unwrap();
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let names = made["made"]["modules"].as_array().unwrap().iter();
+    names
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn what_only_a_run_shows_is_learned_from_the_first_one() {
+    let script = "import importlib, sys\nimport near\n\
+        name = 'xml.' + 'dom.' + 'minidom'\n\
+        print(importlib.import_module(name).parseString('<a/>').documentElement.tagName)\n\
+        sys.exit(3)\n";
+    let mut pyw = with_snapshots()
+        .write("app.py", script)
+        .write("near.py", "__import__('wave' + '')\n")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    for _ in 0..2 {
+        pyw = pyw
+            .args(["app.py"])
+            .stdout("a\n")
+            .any_stderr()
+            .code(3)
+            .run();
+    }
+    let made = modules(&pyw);
+    for (name, is_in) in [
+        ("xml.dom.minidom", true),
+        // With its parent, which it brings along.
+        ("xml.dom", true),
+        ("wave", true),
+        ("near", false),
+        ("turtle", false),
+    ] {
+        assert_eq!(made.iter().any(|one| one == name), is_in, "{name}");
+    }
+    // That was all there is to learn.
+    let key = || snapshots(&pyw).pop();
+    let old = key();
+    let pyw = pyw.args(["app.py"]).stdout("a\n").stderr("").code(3).run();
+    assert_eq!(old, snapshots(&pyw).pop());
+    assert_eq!(launches(&pyw), 1);
+}
+
+/// How many starts are recorded.
+fn launches(pyw: &Pyw) -> usize {
+    let entries = std::fs::read_dir(pyw.store().join("cache/launches"));
+    entries.map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_snapshot_that_lacks_what_takes_time_is_made_anew() {
+    let script = "__import__('xml.' + 'dom.minidom').dom.minidom\nprint('ok')\n";
+    let pyw = with_snapshots().write("app.py", script);
+    // Its text names nothing.
+    let pyw = pyw.args(["warm", "app.py"]).any_stderr().run();
+    let is_in = |pyw: &Pyw| modules(pyw).iter().any(|one| one == "xml.dom.minidom");
+    assert!(!is_in(&pyw));
+    // The first run is watched, the next one makes another snapshot, once that would be its second.
+    let mut pyw = pyw;
+    for _ in 0..3 {
+        pyw = pyw.args(["app.py"]).stdout("ok\n").any_stderr().run();
+    }
+    assert!(is_in(&pyw));
+    let pyw = pyw.args(["app.py"]).stdout("ok\n").stderr("").run();
+    assert_eq!(launches(&pyw), 1);
+}
+
+#[test]
+fn what_a_program_tells_of_itself_is_not_believed() {
+    // A program can write where the bootstrap does, and end before that has its say.
+    let script = "import os, sys\n\
+        with open('/.pyw/rc/imports', 'w') as file:\n    \
+            file.write('9000000 colorsys\\n9000000 ../up\\n' * 2)\n    \
+            file.write('1 a b\\n99999999999999 wave\\n')\n\
+        sys.stdout.write('ok\\n')\nsys.stdout.flush()\nos._exit(0)\n";
+    let endless = "import os\nos.symlink('../../../../../../dev/zero', '/.pyw/rc/imports')\n\
+        os.symlink('../../../../../../dev/zero', '/.pyw/rc/code')\nos._exit(0)\n";
+    let mut pyw = with_snapshots()
+        .write("app.py", script)
+        .write("endless.py", endless);
+    for _ in 0..2 {
+        pyw = pyw.args(["app.py"]).stdout("ok\n").any_stderr().run();
+    }
+    let made = modules(&pyw);
+    assert!(made.iter().any(|one| one == "colorsys"), "{made:?}");
+    assert!(!made.iter().any(|one| one == "wave"), "{made:?}");
+    // Nothing was learned from these, which is known as well.
+    for _ in 0..2 {
+        pyw = pyw.args(["endless.py"]).stdout("").any_stderr().run();
+    }
+    assert_eq!(modules(&pyw), made);
+    assert_eq!(launches(&pyw), 1);
 }

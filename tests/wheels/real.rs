@@ -279,7 +279,7 @@ pub fn run(folder: &Utf8Path) {
         .unwrap();
     print!("{BEGIN}");
     std::io::Write::flush(&mut std::io::stdout()).unwrap();
-    let outcome = launch::run(&plan).unwrap();
+    let outcome = launch::run(&plan, || {}).unwrap();
     let code = match outcome {
         launch::Outcome::Code(code) => i32::from(code),
         launch::Outcome::Signal(signal) => 128 + signal,

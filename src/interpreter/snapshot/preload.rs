@@ -109,7 +109,8 @@ fn listed(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// A name, if it can be an absolute one of a module.
-fn module(name: &str) -> Option<&str> {
+#[must_use]
+pub fn module(name: &str) -> Option<&str> {
     let name = name.trim();
     let word = |part: &str| {
         !part.is_empty()
