@@ -294,7 +294,7 @@ pub fn compiling(
     let compile = descriptor.compile.as_ref()?;
     let cache = [("cache", runtime.cache.as_str())];
     let confinement = Confinement {
-        execute: [fence.system.as_slice(), &runtime.needs].concat(),
+        execute: executed(fence, runtime, &runtime.executable),
         read: vec![module.path.clone()],
         write: output
             .file
@@ -331,6 +331,13 @@ pub fn compiling(
         watch: Watch::default(),
         grants: Vec::new(),
     })
+}
+
+/// What a process needs to become `program`, one of the runtime's executables.
+fn executed(fence: &Fence, runtime: &Runtime, program: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let mut paths = [fence.system.as_slice(), &runtime.libraries].concat();
+    paths.push(program.to_owned());
+    paths
 }
 
 struct Planner<'a> {
@@ -1131,14 +1138,13 @@ impl Planner<'_> {
                 .collect::<Vec<_>>()
         };
         let mut out = Confinement {
-            execute: self.context.fence.system.clone(),
+            execute: executed(self.context.fence, runtime, self.program()),
             read: paths(&runtime.descriptor.fence.read),
             write: paths(&runtime.descriptor.fence.write),
             calls: matches!(self.context.fence.calls, Abilities::Available(_)),
             network: self.sandbox.network == Network::Host,
             metadata: self.sandbox.javascript || runtime.descriptor.fence.metadata,
         };
-        out.execute.extend(runtime.needs.iter().cloned());
         out.read.push(self.context.module.file().to_owned());
         if let Some(script) = &runtime.host_script {
             out.read.push(script.clone());

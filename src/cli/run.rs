@@ -56,8 +56,8 @@ struct Ready {
     needs: Vec<Utf8PathBuf>,
     /// What else the next start of this kind depends on, and whether it would be the same.
     recorded: Recorded,
-    // Nobody prunes the interpreter meanwhile.
-    _held: Option<Use>,
+    // Nobody prunes the interpreter and the snapshot meanwhile.
+    _held: Vec<Use>,
 }
 
 /// What a launch record needs to know besides the plan.
@@ -235,6 +235,7 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         needs,
         is_settled,
         mut files,
+        held: snapshot,
     } = choose(&context, &request, &interpreter, environment, options, goal)?;
     files.extend(provided.iter().flat_map(|p| p.looked_for.clone()));
     let recorded = Recorded {
@@ -255,7 +256,7 @@ fn ready(split: Split, options: &RunOptions, goal: Goal) -> Result<Ready, Error>
         lesson,
         needs,
         recorded,
-        _held: held,
+        _held: held.into_iter().chain(snapshot).collect(),
     })
 }
 
@@ -310,6 +311,7 @@ struct Chosen {
     is_settled: bool,
     /// What was looked at for it.
     files: Vec<Utf8PathBuf>,
+    held: Option<Use>,
 }
 
 /// The first runtime that can hold the sandbox, with the plan and all that it needs of the host.
@@ -408,6 +410,7 @@ fn choose(
                     plan,
                     beginning: start.beginning,
                     lesson: start.lesson,
+                    held: start.held,
                     needs,
                     files,
                 });

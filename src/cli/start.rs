@@ -20,6 +20,7 @@ use crate::request::{Program, Request, snapshot};
 use crate::runtime::{Runtime, compiled};
 use crate::sandbox::limits::format_size;
 use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox, Scratch};
+use crate::store::usage::Use;
 use crate::store::{Kind, Sha256};
 use crate::ui::progress::{self, Progress};
 
@@ -77,6 +78,8 @@ pub struct Start {
     pub lesson: Option<Lesson>,
     /// The next start would begin in the same way.
     pub is_settled: bool,
+    /// Nobody prunes the snapshot, and what is made from it, before it is run.
+    pub held: Option<Use>,
 }
 
 impl Candidate<'_> {
@@ -96,6 +99,7 @@ impl Candidate<'_> {
                 beginning: Beginning::Plain { reason },
                 lesson: None,
                 is_settled: true,
+                held: None,
             }
         };
         if self.interpreter.info.system() != Platform::Wasi {
@@ -146,6 +150,12 @@ impl Candidate<'_> {
             packages,
             names: &names,
         };
+        let held = self
+            .context
+            .store
+            .reserve(Kind::Snapshot, &wanted.key())
+            .map_err(SnapshotError::from)
+            .map_err(failed)?;
         let found = match self.snapshot(&wanted, effort)? {
             Ok(found) => found,
             Err(reason) => return Ok(for_now(reason)),
@@ -171,6 +181,7 @@ impl Candidate<'_> {
             },
             is_settled: is_settled && lesson.is_none(),
             lesson,
+            held: Some(held),
         })
     }
 
@@ -225,6 +236,10 @@ impl Candidate<'_> {
         let compiled = compiled::key(self.runtime, &module);
         let (key, mut pruning) = (old.key(), store.pruning(false));
         pruning.entries(Kind::Snapshot, |one, _| one == key)?;
+        if pruning.done().removed.is_empty() {
+            // A start that has found it is about to take the others.
+            return Ok(());
+        }
         pruning.entries(Kind::Module, |one, _| one == module.identity)?;
         pruning.entries(Kind::Compiled, |one, _| Some(one) == compiled.as_deref())?;
         Ok(())

@@ -102,6 +102,9 @@ def closure(name):
 
 
 def stash_modules():
+    """Takes what was imported out of `sys.modules`. Answers with that, and with the names of those that
+    were taken out of their packages as well."""
+    detached = set()
     stash = {name: module for name, module in sys.modules.items() if name not in plain}
     closures = {}
     for name, module in stash.items():
@@ -115,7 +118,8 @@ def stash_modules():
                 closures[above] = closure(above) if above in stash else ()
             if name not in closures[above]:
                 delattr(parent, child)
-    return stash
+                detached.add(name)
+    return stash, detached
 
 
 class Unraisable(Exception):
@@ -173,6 +177,7 @@ def prepare(file, wanted):
         "memory": memory,
         "os": os,
         "places": places,
+        "plain": plain,
         "posix": posix,
         "runpy": runpy,
         "site": site,
@@ -182,7 +187,7 @@ def prepare(file, wanted):
             repr(sys.flags).partition("(")[2].rstrip(")").split(", "))},
         "recursion_limit": sys.getrecursionlimit(),
     }
-    given["stash"] = stash = stash_modules()
+    given["stash"], given["detached"] = stash_modules()
     exec(compile(text, "<pyw>", "exec", dont_inherit=True), given)
     given["importing"] = given["install"]()
     warm(base)

@@ -70,6 +70,9 @@ def shadowed(entry):
 
 def usable():
     """Whether what is in the stash is what an import would find now."""
+    if not present.items() <= sys.modules.items():
+        # A program's own module in the place of one that was there is one for those that import it.
+        return False
     if tuple(sys.meta_path) != finders or tuple(sys.path_hooks) != hooks:
         return False
     entries = fresh_entries()
@@ -84,30 +87,44 @@ def usable():
     return True
 
 
+def follow(name, begun, ended):
+    """Lists what an import of a module brings along, in the order in which these imports end."""
+    begun.add(name)
+    for other in (name.rpartition(".")[0], *brought.get(name, ())):
+        if other in stash and other not in begun:
+            follow(other, begun, ended)
+    ended.append(name)
+    return ended
+
+
 def hand_on(name):
-    module = stash.pop(name)
-    parent, dot, child = name.rpartition(".")
-    if parent in stash:
-        hand_on(parent)
-    modules = sys.modules
-    if name in modules:
-        return
-    modules[name] = module
+    """Does what an import of a module does. For most of what comes with it, to put it there is all.
+    Answers whether it did: not where the program has put something there before."""
+    fresh = {one: stash[one] for one in orders[name] if one not in present}
+    if not sys.modules.keys().isdisjoint(fresh):
+        return False
+    sys.modules.update(fresh)
+    present.update(fresh)
+    if not eventful.isdisjoint(fresh):
+        for one, module in fresh.items():
+            if one in eventful:
+                complete(one, module)
+    return True
+
+
+def complete(name, module):
     for key in places.get(name, ()):
         setattr(module, key, posix.getcwd())
     for function, args, kwargs in exits.get(name, ()):
         atexit.register(function, *args, **kwargs)
-    for other in brought.get(name, ()):
-        if other in stash:
-            hand_on(other)
-    # An import that ends puts its module last.
-    modules[name] = modules.pop(name)
-    above = modules.get(parent) if dot else None
-    if above is not None and getattr(above, "__dict__", {}).get(child) is not module:
-        try:
-            setattr(above, child, module)
-        except AttributeError:
-            pass
+    if name in detached:
+        parent, _, child = name.rpartition(".")
+        above = sys.modules.get(parent)
+        if above is not None and getattr(above, "__dict__", {}).get(child) is not module:
+            try:
+                setattr(above, child, module)
+            except AttributeError:
+                pass
     if name in mends:
         mends[name](module)
 
@@ -133,11 +150,15 @@ mends = {
 }
 
 
+present = {name: module for name, module in plain.items() if name != "__main__"}
+orders = {name: tuple(follow(name, set(), [])) for name in stash}
+eventful = {*detached, *places, *exits, *mends}
+
+
 LOAD = """
 def _find_and_load(name, import_):
-    if name in stash:
-        if usable():
-            hand_on(name)
+    if name in stash and name not in present:
+        if usable() and hand_on(name):
             return modules[name]
         stash.clear()
     return load(name, import_)
@@ -147,7 +168,7 @@ def _find_and_load(name, import_):
 def install():
     """Puts the stash in front of imports that find nothing in `sys.modules`. Answers with the globals of
     the function that does it."""
-    scope = {"stash": stash, "usable": usable, "hand_on": hand_on, "modules": sys.modules,
+    scope = {"stash": stash, "present": present, "usable": usable, "hand_on": hand_on, "modules": sys.modules,
              "load": bootstrap._find_and_load}
     # Under the name of the function that it stands for, since CPython leaves such frames out of
     # tracebacks.
@@ -164,7 +185,7 @@ def learn(path):
 
 def take(name):
     """Imports a module that a plain start of this kind has imported."""
-    if name in stash:
+    if name in stash and name not in present:
         hand_on(name)
 
 

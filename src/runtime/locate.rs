@@ -96,8 +96,7 @@ pub fn ready(
         .collect::<Vec<_>>()
         .join(" ");
     let cache = store.cache_dir(&descriptor.name)?;
-    let mut needs = needs(&executable);
-    needs.extend(lean.clone());
+    let libraries = libraries(&executable);
     let host_script = host_script(entry, store)?;
     Ok(Runtime {
         descriptor,
@@ -107,7 +106,7 @@ pub fn ready(
         lean,
         build,
         cache,
-        needs,
+        libraries,
         script,
         host_script,
     })
@@ -160,22 +159,16 @@ fn is_script(executable: &Utf8Path) -> bool {
     read.is_ok() && begin == *b"#!"
 }
 
-/// The executable as named and as it really is, and `lib` beside its `bin`.
-fn needs(executable: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let real = executable
-        .canonicalize_utf8()
-        .unwrap_or_else(|_| executable.to_owned());
-    let mut paths = vec![executable.to_owned()];
-    if let Some(folder) = real.parent()
-        && folder.ends_with("bin")
-        && let Some(prefix) = folder.parent()
-    {
-        paths.extend(["lib", "lib64"].map(|name| prefix.join(name)));
-    }
-    if real != executable {
-        paths.push(real);
-    }
-    paths
+/// `lib` beside the `bin` that the executable really lies in.
+fn libraries(executable: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let real = executable.canonicalize_utf8();
+    let real = real.as_deref().unwrap_or(executable);
+    let bin = real.parent().filter(|folder| folder.ends_with("bin"));
+    let folders = bin.and_then(Utf8Path::parent).map(|prefix| {
+        let folders = ["lib", "lib64"].map(|name| prefix.join(name));
+        folders.into_iter().filter(|folder| folder.is_dir())
+    });
+    folders.into_iter().flatten().collect()
 }
 
 fn named(path: &str, from: &str) -> Result<Utf8PathBuf, RuntimeError> {

@@ -57,8 +57,8 @@ pub struct Runtime {
     pub build: String,
     /// Where this runtime may keep compiled modules.
     pub cache: Utf8PathBuf,
-    /// Host paths that its process needs: the executable and the libraries installed beside it.
-    pub needs: Vec<Utf8PathBuf>,
+    /// Folders of libraries that were installed with it.
+    pub libraries: Vec<Utf8PathBuf>,
     /// The executable is a script that starts something else.
     pub script: bool,
     /// What it runs in the module's place, on disk.

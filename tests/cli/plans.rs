@@ -103,10 +103,7 @@ fn runtime(name: &str, version: &str) -> Runtime {
         version: Some(version),
         build: "1".into(),
         cache: format!("/store/cache/{name}").into(),
-        needs: vec![
-            format!("/opt/{name}/bin/{name}").into(),
-            format!("/opt/{name}/lib").into(),
-        ],
+        libraries: vec![format!("/opt/{name}/lib").into()],
         script: false,
         host_script: catalog
             .get(name)

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pyw::interpreter::Interpreter;
 use pyw::interpreter::snapshot::{Again, Capture, Found, Wanted};
 use pyw::sandbox::{Access, Mount, Purpose};
-use pyw::store::Store;
+use pyw::store::{Kind, Store};
 
 use crate::pyw::Pyw;
 use crate::store;
@@ -385,11 +385,25 @@ fn a_snapshot_that_lacks_what_takes_time_is_made_anew() {
     let pyw = pyw.args(["warm", "app.py"]).any_stderr().run();
     let is_in = |pyw: &Pyw| modules(pyw).iter().any(|one| one == "xml.dom.minidom");
     assert!(!is_in(&pyw));
-    // The first run is watched, the next one makes another snapshot, once that would be its second.
+    let compiled = |pyw: &Pyw| {
+        let entries = std::fs::read_dir(pyw.store().join("compiled")).unwrap();
+        entries.count()
+    };
+    let before = compiled(&pyw);
+    // Another start has just found the first one, and will look for what is compiled of it.
+    let [first] = snapshots(&pyw).try_into().unwrap();
+    let name = first.file_name().unwrap().to_str().unwrap();
+    let store = Store::at(Utf8PathBuf::from_path_buf(pyw.store().to_owned()).unwrap());
+    let held = store.hold(Kind::Snapshot, name).unwrap().unwrap();
+    // The first run is watched. The one after is the second that lacks something.
     let mut pyw = pyw;
     for _ in 0..3 {
         pyw = pyw.args(["app.py"]).stdout("ok\n").any_stderr().run();
     }
+    assert!(first.is_dir());
+    assert_eq!(compiled(&pyw), before + 1);
+    drop(held);
+    std::fs::remove_dir_all(&first).unwrap();
     assert!(is_in(&pyw));
     let pyw = pyw.args(["app.py"]).stdout("ok\n").stderr("").run();
     assert_eq!(launches(&pyw), 1);

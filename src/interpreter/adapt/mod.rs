@@ -1008,16 +1008,21 @@ impl Reencode for Adapter {
         module: &mut Module,
         section: wasmparser::CustomSectionReader<'_>,
     ) -> Reencoded {
-        // Branch hints hold offsets into bodies, which may be other ones now.
-        let name = section.name();
-        if !name.starts_with(".debug_") && !name.starts_with("metadata.code.") {
-            // As it is, also `name`: what it says of an import is still true of the import.
-            module.section(&wasm_encoder::CustomSection {
-                name: name.into(),
-                data: section.data().into(),
-            });
-        }
+        keep_custom(module, &section);
         Ok(())
+    }
+}
+
+/// Copies a custom section, unless it tells of places in the code, which may be other ones now.
+pub(super) fn keep_custom(module: &mut Module, section: &wasmparser::CustomSectionReader<'_>) {
+    let name = section.name();
+    // Debugging information, branch hints.
+    if !name.starts_with(".debug_") && !name.starts_with("metadata.code.") {
+        // As it is, also `name`: what it says of an import is still true of the import.
+        module.section(&wasm_encoder::CustomSection {
+            name: name.into(),
+            data: section.data().into(),
+        });
     }
 }
 

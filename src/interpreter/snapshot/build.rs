@@ -304,6 +304,15 @@ type Reencoded = Result<(), reencode::Error<Infallible>>;
 impl Reencode for Builder<'_> {
     type Error = Infallible;
 
+    fn parse_custom_section(
+        &mut self,
+        module: &mut Module,
+        section: wasmparser::CustomSectionReader<'_>,
+    ) -> Reencoded {
+        crate::interpreter::adapt::keep_custom(module, &section);
+        Ok(())
+    }
+
     fn parse_type_section(
         &mut self,
         types: &mut TypeSection,

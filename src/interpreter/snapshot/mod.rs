@@ -53,7 +53,7 @@ const SLOT_NAME: &str = "pywslot";
 /// The exit code that has the image captured; boot.py ends with it.
 const CAPTURE: i32 = 0x5059_5753;
 /// Changes whenever snapshots come out differently by pyw's Rust code.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The versions of CPython whose objects the recipe knows.
 const VERSIONS: [&str; 2] = ["3.12", "3.13"];
 /// How often imports are tried, each time without those at which the guest came to an end.
