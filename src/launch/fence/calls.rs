@@ -124,7 +124,7 @@ impl Filter {
     /// # Errors
     /// pyw does not know this machine's system calls.
     pub fn new(network: bool) -> Result<Self, String> {
-        let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())?;
+        let arch = architecture()?;
         let mut rules: BTreeMap<i64, _> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
         if !network {
             rules.extend(SOCKETS.iter().map(|call| (*call, Vec::new())));
@@ -223,12 +223,16 @@ fn first() -> Vec<seccompiler::sock_filter> {
     steps
 }
 
+fn architecture() -> Result<TargetArch, String> {
+    TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())
+}
+
 /// Whether this kernel has filters.
 ///
 /// # Errors
 /// Why not.
 pub fn ready() -> Result<(), String> {
-    Filter::new(false)?;
+    architecture()?;
     // Asks for the mode of the calling thread, which a kernel without filters does not know.
     // SAFETY: a plain call with numbers.
     match unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) } {
