@@ -1,26 +1,53 @@
 //! The runtime's process: started inside the fence, watched, ended.
 
+#[cfg(all(unix, not(target_os = "linux")))]
+mod fork;
 #[cfg(unix)]
 mod unix;
+#[cfg(target_os = "linux")]
+mod vfork;
 #[cfg(unix)]
-use unix::spawn;
+use unix::{Child, spawn};
 #[cfg(unix)]
 pub use unix::{Events, close_on_exec, die_by, exec, terminal_size, watch};
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
-use other::spawn;
+use other::{Child, spawn};
 #[cfg(not(unix))]
 pub use other::{Events, close_on_exec, die_by, exec, terminal_size, watch};
 
-use std::io::Read as _;
-use std::process::{Child, ExitStatus, Stdio};
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Read as _};
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{LaunchError, Outcome, left};
 use crate::plan::Plan;
 use crate::sandbox::limits::format_duration;
+
+/// What one of the standard streams of a process is.
+enum Stream {
+    /// The one that pyw has.
+    Inherited,
+    /// Empty, and swallows what is written.
+    Null,
+    File(File),
+    /// What pyw reads from.
+    Pipe(PipeWriter),
+}
+
+impl From<Stream> for Stdio {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Inherited => Self::inherit(),
+            Stream::Null => Self::null(),
+            Stream::File(file) => file.into(),
+            Stream::Pipe(pipe) => pipe.into(),
+        }
+    }
+}
 
 /// The command of a plan, with nothing inherited but the three standard streams.
 fn command(plan: &Plan) -> std::process::Command {
@@ -63,15 +90,16 @@ fn outcome(plan: &Plan, code: i32) -> Result<Outcome, LaunchError> {
 /// # Errors
 /// What it wrote to stderr, or how it ended; that it did not within the plan's time.
 pub fn capture(plan: &Plan, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
-    caught(plan, Stdio::piped(), progress)
+    let (dots, writer) = std::io::pipe().map_err(|e| e.to_string())?;
+    caught(plan, Stream::Pipe(writer), Some(dots), progress)
 }
 
 /// Runs a plan with its stdout in a file.
 ///
 /// # Errors
 /// What it wrote to stderr, or how it ended; that it did not within the plan's time.
-pub fn capture_into(plan: &Plan, output: std::fs::File) -> Result<(), String> {
-    caught(plan, output.into(), &|| {})
+pub fn capture_into(plan: &Plan, output: File) -> Result<(), String> {
+    caught(plan, Stream::File(output), None, &|| {})
 }
 
 /// Waits for the end of a process, and kills it after a while; then there is no status.
@@ -92,24 +120,23 @@ fn end(child: &mut Child, limit: Option<Duration>) -> std::io::Result<Option<Exi
     Ok(None)
 }
 
-fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<(), String> {
-    let mut command = command(plan);
-    command
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(Stdio::piped());
-    let mut child = spawn(command, plan).map_err(|e| e.to_string())?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+fn caught(
+    plan: &Plan,
+    output: Stream,
+    dots: Option<PipeReader>,
+    progress: &(dyn Fn() + Sync),
+) -> Result<(), String> {
+    let (errors, writer) = std::io::pipe().map_err(|e| e.to_string())?;
+    let streams = [Stream::Null, output, Stream::Pipe(writer)];
+    let mut child = spawn(plan, streams).map_err(|e| e.to_string())?;
     let (said, ended) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || {
             let mut said = Vec::new();
-            if let Some(pipe) = stderr {
-                let _ = pipe.take(64 * 1024).read_to_end(&mut said);
-            }
+            let _ = errors.take(64 * 1024).read_to_end(&mut said);
             String::from_utf8_lossy(&said).into_owned()
         });
         scope.spawn(move || {
-            let Some(mut pipe) = stdout else { return };
+            let Some(mut pipe) = dots else { return };
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = pipe.read(&mut buffer) {
                 buffer[..count]
@@ -145,20 +172,43 @@ fn caught(plan: &Plan, output: Stdio, progress: &(dyn Fn() + Sync)) -> Result<()
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::plan::Watch;
+    use crate::sandbox::IsolationLevel;
+
+    /// Of a program that is started as it is.
+    pub fn plan(program: &str, args: &[&str]) -> Plan {
+        Plan {
+            runtime: program.into(),
+            version: None,
+            isolation: IsolationLevel::None,
+            program: program.into(),
+            args: args.iter().map(|arg| (*arg).into()).collect(),
+            env: BTreeMap::new(),
+            process_stack: None,
+            data: None,
+            open_files: None,
+            fence: None,
+            scratch: None,
+            watch: Watch::default(),
+            grants: Vec::new(),
+        }
+    }
 
     #[test]
     fn what_does_not_end_in_time_is_killed() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("300")
-            .spawn()
-            .unwrap();
+        let started = |seconds| {
+            let streams = [Stream::Inherited, Stream::Inherited, Stream::Inherited];
+            spawn(&plan("/bin/sleep", &[seconds]), streams).unwrap()
+        };
+        let mut child = started("300");
         let start = Instant::now();
         let ended = end(&mut child, Some(Duration::from_millis(50))).unwrap();
         assert_eq!(ended, None);
         assert!(start.elapsed() < Duration::from_secs(100));
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let ended = end(&mut child, Some(Duration::from_secs(100))).unwrap();
+        let ended = end(&mut started("0"), Some(Duration::from_secs(100))).unwrap();
         assert!(ended.unwrap().success());
     }
 }

@@ -1,9 +1,9 @@
 //! Starting and watching a process where there are no Unix signals.
 
-use std::process::{Child, Command};
+pub use std::process::Child;
 use std::time::{Duration, Instant};
 
-use super::{LaunchError, Outcome, command, outcome};
+use super::{LaunchError, Outcome, Stream, command, outcome};
 use crate::plan::Plan;
 
 /// There are no signals to listen to.
@@ -36,7 +36,8 @@ pub fn watch(plan: &Plan, _: Events) -> Result<Outcome, LaunchError> {
         source,
     };
     let start = Instant::now();
-    let mut child = spawn(command(plan), plan)?;
+    let inherited = [Stream::Inherited, Stream::Inherited, Stream::Inherited];
+    let mut child = spawn(plan, inherited)?;
     let status = match plan.watch.timeout {
         None => child.wait().map_err(wait)?,
         Some(limit) => loop {
@@ -54,11 +55,11 @@ pub fn watch(plan: &Plan, _: Events) -> Result<Outcome, LaunchError> {
     outcome(plan, status.code().unwrap_or(1))
 }
 
-/// Starts a command.
+/// Starts a plan's program.
 ///
 /// # Errors
 /// It cannot be started, or the plan wants a fence, which is not there.
-pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
+pub fn spawn(plan: &Plan, [stdin, stdout, stderr]: [Stream; 3]) -> Result<Child, LaunchError> {
     if plan.fence.is_some() {
         let reason = "this system has no fence".to_owned();
         return Err(LaunchError::Fence {
@@ -66,6 +67,8 @@ pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
             reason,
         });
     }
+    let mut command = command(plan);
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
     command.spawn().map_err(|source| LaunchError::Start {
         program: plan.program.clone(),
         source,

@@ -1,16 +1,18 @@
 //! Starting and watching a process on Unix.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::io::{PipeReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{LaunchError, Outcome, command, outcome};
+#[cfg(not(target_os = "linux"))]
+pub use super::fork::{Child, start};
+#[cfg(target_os = "linux")]
+pub use super::vfork::{Child, start};
+use super::{LaunchError, Outcome, Stream, command, outcome};
 use crate::launch::fence;
 use crate::plan::Plan;
 
@@ -81,18 +83,23 @@ pub fn watch(plan: &Plan, mut events: Events) -> Result<Outcome, LaunchError> {
     };
     let limits = &plan.watch;
     let start = Instant::now();
-    let mut command = command(plan);
-    if limits.output_size.is_some() {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let [mut stdout, mut stderr] = [Stream::Inherited, Stream::Inherited];
+    let mut metered = None;
+    if let Some(limit) = limits.output_size {
+        let (from_stdout, to) = std::io::pipe().map_err(wait)?;
+        stdout = Stream::Pipe(to);
+        let (from_stderr, to) = std::io::pipe().map_err(wait)?;
+        stderr = Stream::Pipe(to);
+        metered = Some(([from_stdout, from_stderr], limit));
     }
     // In the fence it can start nothing.
     let can_leave_orphans = plan.fence.as_ref().is_none_or(|fence| !fence.calls);
     if can_leave_orphans {
         adopt_orphans();
     }
-    let mut child = spawn(command, plan)?;
-    let meters = match limits.output_size {
-        Some(limit) => Meter::both(&mut child, limit, &events.1).map_err(wait)?,
+    let mut child = spawn(plan, [Stream::Inherited, stdout, stderr])?;
+    let meters = match metered {
+        Some((from, limit)) => Meter::both(from, limit, &events.1).map_err(wait)?,
         None => Vec::new(),
     };
     let mut asked: Option<(i32, Instant)> = None;
@@ -254,17 +261,15 @@ struct Meter(std::thread::JoinHandle<bool>);
 
 impl Meter {
     /// Meters for both streams of a child, with one limit.
-    fn both(child: &mut Child, limit: u64, events: &UnixStream) -> std::io::Result<Vec<Self>> {
+    fn both(from: [PipeReader; 2], limit: u64, events: &UnixStream) -> std::io::Result<Vec<Self>> {
         let left = Arc::new(AtomicU64::new(limit));
-        let stdout = child.stdout.take().map(OwnedFd::from);
-        let stderr = child.stderr.take().map(OwnedFd::from);
+        let to = [
+            rustix::io::dup(std::io::stdout())?,
+            rustix::io::dup(std::io::stderr())?,
+        ];
         let mut meters = Vec::new();
-        for (from, to) in [
-            (stdout, rustix::io::dup(std::io::stdout())?),
-            (stderr, rustix::io::dup(std::io::stderr())?),
-        ] {
-            let Some(from) = from else { continue };
-            let (from, to) = (File::from(from), File::from(to));
+        for (from, to) in from.into_iter().zip(to) {
+            let to = File::from(to);
             let (left, events) = (Arc::clone(&left), events.try_clone()?);
             meters.push(Self(std::thread::spawn(move || {
                 pass_on(from, to, &left, &events)
@@ -279,7 +284,7 @@ impl Meter {
     }
 }
 
-fn pass_on(mut from: File, mut to: File, left: &AtomicU64, mut events: &UnixStream) -> bool {
+fn pass_on(mut from: PipeReader, mut to: File, left: &AtomicU64, mut events: &UnixStream) -> bool {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let count = match from.read(&mut buffer) {
@@ -319,40 +324,34 @@ fn crash(signal: i32) -> bool {
     .contains(&signal)
 }
 
-/// Starts a command inside the plan's fence.
+/// Starts a plan's program inside its fence.
 ///
 /// # Errors
 /// It cannot be started or confined.
-pub fn spawn(mut command: Command, plan: &Plan) -> Result<Child, LaunchError> {
+pub fn spawn(plan: &Plan, streams: [Stream; 3]) -> Result<Child, LaunchError> {
+    let failed = |source| LaunchError::Start {
+        program: plan.program.clone(),
+        source,
+    };
     let fenced = plan.fence.as_ref().map(fence::Prepared::new).transpose();
-    let fenced = fenced.map_err(|reason| LaunchError::Fence {
+    let mut fenced = fenced.map_err(|reason| LaunchError::Fence {
         program: plan.program.clone(),
         reason,
     })?;
-    let mut fenced = fenced;
-    close_on_exec().map_err(|source| LaunchError::Start {
-        program: plan.program.clone(),
-        source,
-    })?;
+    close_on_exec().map_err(failed)?;
     let limits = ProcessLimits::of(plan);
-    // SAFETY: between fork and exec only system calls are made, on values prepared before; pyw
-    // has no other thread at this point whose lock the child could miss.
-    unsafe {
-        command.pre_exec(move || {
-            fence::drop_privileges()?;
-            die_with_parent()?;
-            ignore_sigpipe();
-            limits.set()?;
-            match fenced.take() {
-                Some(fence) => fence.enforce().map_err(std::io::Error::other),
-                None => Ok(()),
-            }
-        });
-    }
-    command.spawn().map_err(|source| LaunchError::Start {
-        program: plan.program.clone(),
-        source,
+    start(plan, streams, move || {
+        forget_handlers();
+        fence::drop_privileges()?;
+        die_with_parent()?;
+        ignore_sigpipe();
+        limits.set()?;
+        match fenced.take() {
+            Some(fence) => fence.enforce().map_err(std::io::Error::other),
+            None => Ok(()),
+        }
     })
+    .map_err(failed)
 }
 
 /// Keeps what pyw inherited besides the three standard streams, and opened itself, from every
@@ -444,6 +443,14 @@ impl ProcessLimits {
     }
 }
 
+/// In a child: pyw's handlers would tell pyw of signals that were the child's.
+fn forget_handlers() {
+    for signal in listened_to() {
+        // SAFETY: a plain call on this process.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// As CPython does at its start: a program whose output nobody reads gets an error that it can
 /// handle, and its runtime isn't killed.
 fn ignore_sigpipe() {
@@ -471,10 +478,7 @@ fn die_with_parent() -> std::io::Result<()> {
 /// Has every signal that matters write its number to `sender`. A signal that pyw was started
 /// with as ignored (`nohup`, a shell's background job) stays ignored, in the runtime as well.
 fn listen(sender: &UnixStream) -> std::io::Result<()> {
-    for signal in PASSED_ON.into_iter().chain([libc::SIGCHLD]) {
-        if signal != libc::SIGCHLD && ignored(signal) {
-            continue;
-        }
+    for signal in listened_to() {
         let sender = sender.try_clone()?;
         let number = [u8::try_from(signal).unwrap_or_default()];
         // SAFETY: the handler makes one `write`, which is async-signal-safe. A full pipe cannot
@@ -486,6 +490,11 @@ fn listen(sender: &UnixStream) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn listened_to() -> impl Iterator<Item = i32> {
+    let ended_by = PASSED_ON.into_iter().filter(|signal| !ignored(*signal));
+    ended_by.chain([libc::SIGCHLD])
 }
 
 fn ignored(signal: i32) -> bool {
@@ -525,18 +534,15 @@ pub fn die_by(signal: i32) {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use super::super::tests::plan;
     use super::*;
-    use crate::plan::Watch;
-    use crate::sandbox::IsolationLevel;
 
     /// What outlives its parent is this program's own child afterwards, so it runs alone.
     #[test]
     fn what_it_started_goes_along() {
         let own = std::env::current_exe().unwrap();
         let name = "launch::process::unix::tests::alone";
-        let output = Command::new(own)
+        let output = std::process::Command::new(own)
             .args(["--exact", name, "--ignored", "--nocapture"])
             .output()
             .unwrap();
@@ -554,27 +560,11 @@ mod tests {
         let told = folder.path().join("told");
         // The inner shell ends at once, so that the second sleeper has no parent left.
         let script = "sleep 300 & echo $! > $TOLD; sh -c 'sleep 300 & echo $! >> $TOLD'; wait";
-        let plan = Plan {
-            runtime: "sh".into(),
-            version: None,
-            isolation: IsolationLevel::None,
-            program: "/bin/sh".into(),
-            args: vec!["-c".into(), script.into()],
-            env: BTreeMap::from([
-                ("PATH".into(), "/usr/bin:/bin".into()),
-                ("TOLD".into(), told.to_str().unwrap().into()),
-            ]),
-            process_stack: None,
-            data: None,
-            open_files: None,
-            fence: None,
-            scratch: None,
-            watch: Watch {
-                timeout: Some(Duration::from_millis(700)),
-                ..Watch::default()
-            },
-            grants: Vec::new(),
-        };
+        let mut plan = plan("/bin/sh", &["-c", script]);
+        let told_at = told.to_str().unwrap();
+        plan.env.insert("PATH".into(), "/usr/bin:/bin".into());
+        plan.env.insert("TOLD".into(), told_at.into());
+        plan.watch.timeout = Some(Duration::from_millis(700));
         let ended = watch(&plan, Events::listen().unwrap());
         assert!(
             matches!(ended, Err(LaunchError::TimedOut { .. })),
