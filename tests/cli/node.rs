@@ -1,6 +1,9 @@
 //! CPython for Emscripten on node: what a program can reach, through files, links, C functions and
 //! JavaScript. What is the same on every runtime is the conformance suite's.
 
+use pyw::interpreter::catalog;
+use pyw::store::fetch::{Expected, Fetcher};
+
 use crate::pyw::Pyw;
 use crate::store;
 
@@ -410,29 +413,42 @@ fn node_for_wasi_is_chosen_by_nobody_else() {
         .run();
 }
 
-/// The build of the npm package, packed twice to the same bytes, runs from its pybi and still has the
-/// lock of its packages.
+/// The tarball of the npm package, as its registry has it.
+fn npm_tarball(folder: &std::path::Path) -> String {
+    let entries = catalog::entries().unwrap();
+    let known = entries
+        .into_iter()
+        .find(|entry| entry.name == "cpython-3.14.2-emscripten")
+        .unwrap();
+    let path = folder.join(&known.file);
+    let expected = Expected {
+        sha256: known.sha256,
+        size: known.size,
+    };
+    let path = path.as_path().try_into().unwrap();
+    Fetcher::new(false)
+        .fetch_first(&known.file, &known.sources, expected, path)
+        .unwrap();
+    known.file
+}
+
+/// The build of the npm package, packed twice to the same bytes, once from the package itself, runs
+/// from its pybi and still has the lock of its packages.
 #[test]
 fn an_emscripten_build_is_packed_and_brings_its_lock() {
     let Some(pyw) = on_node() else { return };
     let file = "cpython-3.14.2-pyemscripten_2026_0_wasm32.pybi";
-    let packed = |pyw: Pyw, folder: &str| {
+    let packed = |pyw: Pyw, source: &str, folder: &str| {
         let pyw = pyw
-            .args([
-                "python",
-                "-q",
-                "pack",
-                "cpython-3.14.2-emscripten",
-                "-o",
-                folder,
-            ])
+            .args(["python", "-q", "pack", source, "-o", folder])
             .stdout(&format!("{folder}/{file}\n"))
             .run();
         let bytes = std::fs::read(pyw.dir().join(folder).join(file)).unwrap();
         (pyw, bytes)
     };
-    let (pyw, one) = packed(pyw, "one");
-    let (pyw, two) = packed(pyw, "two");
+    let (pyw, one) = packed(pyw, "cpython-3.14.2-emscripten", "one");
+    let tarball = npm_tarball(&pyw.dir());
+    let (pyw, two) = packed(pyw, &tarball, "two");
     // Not `assert_eq`, which would print megabytes.
     assert!(one == two, "the second archive is another");
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(one)).unwrap();
