@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::pyw::Pyw;
+use crate::support::left_out;
 
 /// Runs each case in the same folders.
 #[track_caller]
@@ -82,7 +83,7 @@ fn a_script_that_may_not_be_read() {
     let script = pyw.dir().join("secret.py");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&script).is_ok() {
-        eprintln!("left out: permissions do not bind the user who runs the tests");
+        left_out(&"permissions do not bind the user who runs the tests");
         return;
     }
     pyw.args(["secret.py"])

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::pyw::Pyw;
 use crate::store;
+use crate::support::left_out;
 
 /// Names and contents.
 type Files = Vec<(String, Vec<u8>)>;
@@ -20,7 +21,7 @@ fn build() -> Option<(PathBuf, Files)> {
     };
     let pybi = folder.join("cpython-3.13.5-wasi_wasm32.pybi");
     let Ok(file) = std::fs::File::open(&pybi) else {
-        eprintln!("left out: there is no {}", pybi.display());
+        left_out(&format!("there is no {}", pybi.display()));
         return None;
     };
     let mut archive = zip::ZipArchive::new(file).unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::pyw::Pyw;
 use crate::store;
+use crate::support::left_out;
 
 const HINT: &str =
     "hint: choose another with --runtime, or name a working one by PYW_RUNTIME_<NAME>\n";
@@ -122,9 +123,7 @@ fn auto_passes_over_a_broken_one_and_says_so() {
         .env("PATH", "{dir}/bin")
         .env("PYW_RUNTIMES", "wasmer,wasmedge,wasmtime");
     if !pyw.store().join("runtimes").exists() {
-        eprintln!(
-            "left out: wasmtime is not in the tests' store but named by PYW_RUNTIME_WASMTIME"
-        );
+        left_out(&"wasmtime is not in the tests' store but named by PYW_RUNTIME_WASMTIME");
         return;
     }
     let passed = "pyw: passing over wasmer: `{dir}/bin/wasmer --version` failed: exit status: 1\n\

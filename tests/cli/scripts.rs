@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::pyw::Pyw;
 use crate::store;
+use crate::support::left_out;
 
 fn examples() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
@@ -53,7 +54,7 @@ fn a_makefile_target_runs_its_tests_in_the_sandbox() {
     let examples = examples();
     let pyw = Pyw::new();
     if !pyw.dir().join("../bin/make").exists() {
-        eprintln!("left out: make is not there");
+        left_out(&"make is not there");
         return;
     }
     let pyw = pyw

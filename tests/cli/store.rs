@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::support::left_out;
+
 /// A store in which everything is ready.
 pub struct Shared {
     pub root: PathBuf,
@@ -156,7 +158,7 @@ pub fn other_runtime(name: &str) -> Option<PathBuf> {
             !needed.split(',').any(|needed| needed == name),
             "PYW_TEST_RUNTIMES names {name}, which is not there"
         );
-        eprintln!("left out: {name} is not there");
+        left_out(&format!("{name} is not there"));
     }
     found
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::pyw::{Pyw, finish};
 use crate::store;
+use crate::support::left_out;
 
 /// An interpreter outside any store, to be imported without a download: a copy of the default one.
 fn interpreter(pyw: &Pyw) -> PathBuf {
@@ -138,7 +139,7 @@ impl Mounted {
             .unwrap();
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr);
-            eprintln!("left out: a file system cannot be mounted: {}", why.trim());
+            left_out(&format!("a file system cannot be mounted: {}", why.trim()));
             return None;
         }
         Some(Self(at.to_owned()))
@@ -220,7 +221,7 @@ fn nobody_knows_where_the_store_is() {
         .cwd("/");
     let mut command = pyw.command_for(&["-c", "1"]);
     let Ok(child) = command.uid(54321).gid(54321).spawn() else {
-        eprintln!("left out: only root can run pyw as somebody unknown");
+        left_out(&"only root can run pyw as somebody unknown");
         return;
     };
     let output = finish(child, Vec::new());

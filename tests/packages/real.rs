@@ -27,7 +27,7 @@ fn reach(requirements: &[&str]) -> Option<Result<Resolution, PackageError>> {
     let scratch = Scratch::new();
     match run(&request(requirements), &index(&scratch)) {
         Err(error) if error.code() == Code::Network => {
-            eprintln!("left out: {error}");
+            crate::support::left_out(&error);
             None
         }
         result => Some(result),

@@ -17,13 +17,7 @@ fn a_full_disk() {
     let server = Server::of(&bytes(3_000_000));
     let url = server.url("/x");
     let variables = [("PYW_TEST_URL", url.as_str())];
-    with_mount(
-        "a_full_disk",
-        SMALL_DISK,
-        "full-disk",
-        &scratch.path,
-        &variables,
-    );
+    with_mount(SMALL_DISK, "full-disk", &scratch.path, &variables);
 }
 
 /// Child: the store is on a disk of 1 MiB.
@@ -62,13 +56,7 @@ fn a_read_only_store() {
     let scratch = Scratch::new();
     put(&scratch.store, "there").unwrap();
     scratch.store.cache_dir("wasmtime").unwrap();
-    with_mount(
-        "a_read_only_store",
-        READ_ONLY,
-        "read-only",
-        &scratch.path,
-        &[],
-    );
+    with_mount(READ_ONLY, "read-only", &scratch.path, &[]);
 }
 
 /// Child: the store can only be read.

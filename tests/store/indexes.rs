@@ -213,13 +213,10 @@ fn the_real_indexes() {
         TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).ok()
     };
     if std::env::var_os("PYW_TEST_NETWORK").is_some_and(|value| value == "0") {
-        return left_out("the_real_indexes", "PYW_TEST_NETWORK=0");
+        return left_out(&"PYW_TEST_NETWORK=0");
     }
     if reachable("pypi.org").is_none() || reachable("registry.npmjs.org").is_none() {
-        return left_out(
-            "the_real_indexes",
-            "pypi.org or registry.npmjs.org is out of reach",
-        );
+        return left_out(&"pypi.org or registry.npmjs.org is out of reach");
     }
     let wheel: Source = toml::from_str(
         r#"

@@ -75,8 +75,12 @@ pub fn files(root: &Utf8Path) -> Vec<String> {
     files
 }
 
-/// Says that a test could not be run, past the capturing of the test harness.
-pub fn left_out(test: &str, why: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: {why}");
+/// Says that the running test could not be run, or not all of it. Not by `eprintln!`, which the test
+/// harness keeps from everybody as long as a test passes.
+pub fn left_out(why: &dyn std::fmt::Display) {
+    use std::io::Write as _;
+    let current = std::thread::current();
+    let test = current.name().unwrap_or("?");
+    let line = format!("LEFT OUT: {test}: {why}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

@@ -51,13 +51,7 @@ pub fn done(folder: &Utf8Path) -> usize {
 
 /// Runs a task of the child after a mount, in a namespace of its own, so that nothing stays mounted
 /// whatever happens; or says that this cannot be done here.
-pub fn with_mount(
-    test: &str,
-    mount: &str,
-    task: &str,
-    folder: &Utf8Path,
-    variables: &[(&str, &str)],
-) {
+pub fn with_mount(mount: &str, task: &str, folder: &Utf8Path, variables: &[(&str, &str)]) {
     let script = format!("{mount} || exit 99; exec \"$0\" \"$@\"");
     // As root a namespace is enough; others need to be root inside a user namespace first.
     for flags in ["-m", "-rm"] {
@@ -68,7 +62,7 @@ pub fn with_mount(
             .arg(std::env::current_exe().unwrap())
             .args(ARGUMENTS);
         let Ok(output) = command.envs(variables.iter().copied()).output() else {
-            return left_out(test, "there is no unshare");
+            return left_out(&"there is no unshare");
         };
         let stderr = String::from_utf8_lossy(&output.stderr);
         if output.status.code() != Some(99) && !stderr.starts_with("unshare:") {
@@ -77,7 +71,7 @@ pub fn with_mount(
             return;
         }
     }
-    left_out(test, "mounting is not permitted here");
+    left_out(&"mounting is not permitted here");
 }
 
 /// A disk of 1 MiB at the store of a scratch folder, for [`with_mount`].

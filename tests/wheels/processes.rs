@@ -257,7 +257,7 @@ fn a_full_disk() {
     Made::new("small", "1")
         .with("small.py", "x = 1\n")
         .write(&scratch.path);
-    with_mount("a_full_disk", SMALL_DISK, "full-disk", &scratch.path, &[]);
+    with_mount(SMALL_DISK, "full-disk", &scratch.path, &[]);
 }
 
 /// Child: the store is on a disk of 1 MiB.
@@ -300,13 +300,7 @@ fn a_read_only_store() {
     make_wheels(&scratch.path);
     let plain = get(&scratch.path, &scratch.store, &pins(&scratch.path, 0..2)).unwrap();
     assert!(!plain.is_compiled());
-    with_mount(
-        "a_read_only_store",
-        READ_ONLY,
-        "read-only",
-        &scratch.path,
-        &[],
-    );
+    with_mount(READ_ONLY, "read-only", &scratch.path, &[]);
 }
 
 /// Child: the store can only be read, and serves what is in it.

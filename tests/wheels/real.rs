@@ -205,7 +205,7 @@ fn ready() -> &'static Ready {
 }
 
 /// The runtimes that are here.
-fn runtimes(test: &str) -> Vec<&'static str> {
+fn runtimes() -> Vec<&'static str> {
     let needed = std::env::var("PYW_TEST_RUNTIMES").unwrap_or_default();
     RUNTIMES
         .into_iter()
@@ -216,7 +216,7 @@ fn runtimes(test: &str) -> Vec<&'static str> {
                 "PYW_TEST_RUNTIMES names {name}, which is not there"
             );
             if !found {
-                left_out(test, &format!("there is no {name}"));
+                left_out(&format!("there is no {name}"));
             }
             found
         })
@@ -289,10 +289,10 @@ pub fn run(folder: &Utf8Path) {
 
 /// What a program writes on each runtime, and its exit code. For what takes long one runtime will
 /// do: WasmEdge interprets, and takes a minute for what others do in a second.
-fn run_on(all: bool, test: &str, words: &[&str], check: impl Fn(&str, &str, i32)) {
+fn run_on(all: bool, words: &[&str], check: impl Fn(&str, &str, i32)) {
     ready();
     let count = if all { RUNTIMES.len() } else { 1 };
-    for runtime in runtimes(test).into_iter().take(count) {
+    for runtime in runtimes().into_iter().take(count) {
         let scratch = Scratch::new();
         std::fs::create_dir(scratch.path.join("work")).unwrap();
         std::fs::write(scratch.path.join("work/ugly.py"), "x  =  { 'a':1 }\n").unwrap();
@@ -318,16 +318,16 @@ fn run_on(all: bool, test: &str, words: &[&str], check: impl Fn(&str, &str, i32)
     }
 }
 
-fn everywhere(test: &str, words: &[&str], check: impl Fn(&str, &str, i32)) {
-    run_on(true, test, words, check);
+fn everywhere(words: &[&str], check: impl Fn(&str, &str, i32)) {
+    run_on(true, words, check);
 }
 
-fn once(test: &str, words: &[&str], check: impl Fn(&str, &str, i32)) {
-    run_on(false, test, words, check);
+fn once(words: &[&str], check: impl Fn(&str, &str, i32)) {
+    run_on(false, words, check);
 }
 
-fn prints(test: &str, words: &[&str], expected: &str) {
-    once(test, words, |stdout, stderr, code| {
+fn prints(words: &[&str], expected: &str) {
+    once(words, |stdout, stderr, code| {
         assert_eq!((stdout, stderr, code), (expected, "", 0));
     });
 }
@@ -350,7 +350,7 @@ fn every_runtime_shows_the_packages() {
          {site}/attr/__pycache__/__init__.cpython-312.pyc True\n\
          4.0.0 ['{site}/jaraco']\nTrue\nrefused\nrefused\nrefused\n"
     );
-    everywhere("runtimes", &["-I", "-c", code], |stdout, stderr, code| {
+    everywhere(&["-I", "-c", code], |stdout, stderr, code| {
         assert_eq!((stdout, stderr, code), (expected.as_str(), "", 0));
     });
 }
@@ -359,8 +359,8 @@ fn every_runtime_shows_the_packages() {
 fn packages_are_found_by_site_itself() {
     let code = "import sys, attr; print(attr.__file__)";
     let expected = "/usr/local/lib/python3.12/site-packages/attr/__init__.py\n";
-    prints("site", &["-c", code], expected);
-    once("site", &["-S", "-c", "import attr"], |_, stderr, code| {
+    prints(&["-c", code], expected);
+    once(&["-S", "-c", "import attr"], |_, stderr, code| {
         assert!(stderr.ends_with("ModuleNotFoundError: No module named 'attr'\n"));
         assert_eq!(code, 1);
     });
@@ -377,7 +377,6 @@ fn bytecode_is_what_is_run() {
                 print(rich.console.Console.print.__code__.co_filename)\n\
                 print(attrs.define.__code__.co_filename)";
     prints(
-        "bytecode",
         &["-c", code],
         "/usr/local/lib/python3.12/site-packages/rich/console.py\n\
          /usr/local/lib/python3.12/site-packages/attr/_next_gen.py\n",
@@ -394,7 +393,6 @@ fn metadata_is_found() {
                 print(sorted(f.name for f in files if 'LICENSE' in f.name))\n\
                 print([e.value for e in m.entry_points(group='console_scripts', name='black')])";
     prints(
-        "metadata",
         &["-c", code],
         "4.0.0 pyw\n\n17 ['jaraco.context', 'jaraco.functools']\n36 True\n['LICENSE']\n\
          ['black:patched_main']\n",
@@ -413,7 +411,6 @@ fn packages_work() {
                 import sphinxcontrib\n\
                 print(sorted(__import__('os').listdir(list(sphinxcontrib.__path__)[0])))";
     prints(
-        "packages",
         &["-c", code],
         "┏━━━┳━━━┓\n┃ a ┃ b ┃\n┡━━━╇━━━┩\n│ 1 │ 2 │\n└───┴───┘\nP(x=1)\n\
          1 ['/usr/local/lib/python3.12/site-packages/jaraco']\n['applehelp', 'jsmath']\n",
@@ -423,19 +420,19 @@ fn packages_work() {
 #[test]
 fn commands_run_as_they_do_natively() {
     let args = ["--entry", "pygmentize", "-f", "html", "ugly.py"];
-    everywhere("commands", &args, |stdout, stderr, code| {
+    everywhere(&args, |stdout, stderr, code| {
         let expected = "<span class=\"n\">x</span>  <span class=\"o\">=</span>";
         assert!(stdout.contains(expected), "{stdout}");
         assert_eq!((stderr, code), ("", 0));
     });
     let args = ["--entry", "pygmentize", "--no"];
-    once("commands", &args, |_, stderr, code| {
+    once(&args, |_, stderr, code| {
         assert!(stderr.starts_with("usage: pygmentize "), "{stderr}");
         assert_eq!(code, 2);
     });
     let code = "import sys; sys.argv[1:] = ['--version']; import runpy; \
                 runpy.run_module('markdown_it.cli.parse', run_name='__main__')";
-    once("commands", &["-c", code], |stdout, _, code| {
+    once(&["-c", code], |stdout, _, code| {
         assert!(stdout.contains("4.0.0"), "{stdout}");
         assert_eq!(code, 0);
     });
@@ -446,7 +443,7 @@ fn nothing_runs_at_the_start() {
     // setuptools and sphinxcontrib-jsmath bring such files.
     let code = "import sys, os; print([f for f in os.listdir(sys.path[-1]) if '.pth' in f], \
                 '_distutils_hack' in sys.modules)";
-    prints("start", &["-c", code], "[] False\n");
+    prints(&["-c", code], "[] False\n");
     let dropped = |name: &str| {
         let site = ready().environment.site_packages();
         !site.join(name).exists()
