@@ -45,6 +45,10 @@ const CHANNEL_SIZE: u64 = 65536;
 #[derive(Serialize)]
 struct Told<'a> {
     module: &'a Utf8Path,
+    /// The file in which the module is compiled.
+    compiled: Option<&'a Utf8Path>,
+    /// The file into which it is to be compiled.
+    compile: Option<&'a Utf8Path>,
     args: &'a [String],
     env: &'a BTreeMap<String, String>,
     mounts: Vec<ToldMount<'a>>,
@@ -252,6 +256,9 @@ pub struct Context<'a> {
     pub fence: &'a Fence,
     /// The interpreter's module with this runtime's adaptations.
     pub module: &'a Module,
+    /// Where a host script is to write the module compiled by what it runs, in a folder that nothing
+    /// else is in.
+    pub compile: Option<&'a Utf8Path>,
     /// pyw's own folders, which no program may write.
     pub own: &'a [Utf8PathBuf],
     /// All runtimes, to name one that could.
@@ -279,7 +286,8 @@ pub fn plan(sandbox: &Sandbox, context: &Context<'_>) -> Result<Plan, Vec<Refusa
 }
 
 /// The plan to compile a module for a runtime, into a file of a folder that nothing else is in.
-/// `None` where the runtime doesn't compile.
+/// `None` where the runtime doesn't compile. A host script is planned for as for a program, with
+/// [`Context::compile`].
 ///
 /// The module is no program of the user's, but may come from anybody, so its compiler reaches
 /// nothing else where that can be held.
@@ -613,6 +621,13 @@ impl Planner<'_> {
         let env = self.variables().into_iter().collect();
         let told = Told {
             module: &self.context.module.path,
+            compiled: self
+                .context
+                .module
+                .compiled
+                .as_ref()
+                .map(|c| c.file.as_path()),
+            compile: self.context.compile,
             args,
             env: &env,
             mounts: mounts
@@ -1152,6 +1167,8 @@ impl Planner<'_> {
             out.read
                 .extend(self.context.module.path.parent().map(Utf8Path::to_owned));
         }
+        let output = self.context.compile.and_then(Utf8Path::parent);
+        out.write.extend(output.map(Utf8Path::to_owned));
         for mount in mounts {
             match mount.access {
                 Access::Read => out.read.push(mount.host.clone()),

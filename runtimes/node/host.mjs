@@ -7,11 +7,16 @@
 // are replaced, the file system is one folder tree made of the mounts, and V8 is told not to
 // compile strings. With --js the first and the last of these do not hold. What this cannot hold,
 // pyw's fence around the process does.
+//
+// What V8 made of module and JavaScript in one run of Python's can be written to a file, from which
+// later runs begin: they take half the time.
 
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { isatty } from "node:tty";
 import { pathToFileURL } from "node:url";
+import * as v8 from "node:v8";
+import * as vm from "node:vm";
 
 const sandbox = JSON.parse(fs.readFileSync(process.argv[2], "utf8"));
 
@@ -480,6 +485,98 @@ function limitMemory(module, bytes) {
   throw new Error("the module has no memory of its own to be limited");
 }
 
+// --- code that was made ahead ---------------------------------------------------------------------
+
+/** Whether V8 compiles text is part of what code is made for, and --js runs have it otherwise. */
+const TEXT = "disallow-code-generation-from-strings";
+
+/** V8 has no other name for these two: its own tests use them. */
+const { serialize, deserialize } = (() => {
+  if (sandbox.compile === null && sandbox.compiled === null) return {};
+  const call = (name, args) => new vm.Script(`(function (${args}) { return %${name}(${args}) })`).runInThisContext();
+  v8.setFlagsFromString("--allow-natives-syntax");
+  const both = { serialize: call("SerializeWasmModule", "module"), deserialize: call("DeserializeWasmModule", "code, bytes") };
+  // Nothing that is read later on may have such calls in it.
+  v8.setFlagsFromString("--no-allow-natives-syntax");
+  return both;
+})();
+
+/**
+ * Does something with the flags that V8 writes into code and wants to find again. Before V8 13 it
+ * finds a flag changed that was changed and changed back, so whoever makes and whoever takes do so.
+ */
+function withFlags(call) {
+  for (const flag of ["--no-liftoff", "--liftoff", `--${TEXT}`]) v8.setFlagsFromString(flag);
+  try {
+    return call();
+  } finally {
+    if (sandbox.js) v8.setFlagsFromString(`--no-${TEXT}`);
+  }
+}
+
+/** What was made ahead: machine code of the module, and V8's cache of the JavaScript. */
+let ahead;
+
+function read(name) {
+  const file = fs.openSync(name);
+  const part = () => {
+    const length = Buffer.alloc(8);
+    fs.readSync(file, length);
+    const bytes = new Uint8Array(Number(length.readBigUInt64LE()));
+    if (fs.readSync(file, bytes) !== bytes.length) throw new Error(`${name} is cut off`);
+    return bytes;
+  };
+  const parts = { module: part(), script: part() };
+  fs.closeSync(file);
+  return parts;
+}
+
+/** Writes what `read` reads. */
+function save(module, script) {
+  const parts = withFlags(() => [Buffer.from(serialize(module)), script.createCachedData()]);
+  const file = fs.openSync(sandbox.compile, "wx", 0o600);
+  for (const part of parts) {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(part.length));
+    fs.writeFileSync(file, length);
+    fs.writeFileSync(file, part);
+  }
+  fs.closeSync(file);
+}
+
+/** The module. What is compiled to be saved is optimised at once; of it, only what is called. */
+function compiled(bytes) {
+  if (ahead !== undefined) {
+    const module = withFlags(() => deserialize(ahead.module.buffer, bytes));
+    if (module === undefined) throw new Error(`V8 refuses ${sandbox.compiled}`);
+    return module;
+  }
+  if (sandbox.compile !== null) v8.setFlagsFromString("--no-liftoff");
+  return new WebAssembly.Module(bytes);
+}
+
+/**
+ * Emscripten's part. V8 keeps code of scripts but not of modules that have been run, so that it is
+ * made a script of, where code is kept or was.
+ */
+async function loader(file) {
+  if (ahead === undefined && sandbox.compile === null) {
+    return { create: (await import(pathToFileURL(file).href)).default };
+  }
+  const text = fs.readFileSync(file, "utf8");
+  const exported = /\bexport default (\w+);?\s*$/.exec(text);
+  if (exported === null) throw new Error(`${file} exports something else than one function`);
+  // What only modules have: Node.js 20 gives it to no script that comes out of a cache.
+  const body = text.slice(0, exported.index).replaceAll("import.meta", "meta").replaceAll(/\bimport\(/g, "load(");
+  const script = withFlags(() => new vm.Script(`(function (meta, load) { "use strict"; ${body}; return ${exported[1]} })`, {
+    filename: file,
+    cachedData: ahead?.script,
+  }));
+  if (script.cachedDataRejected) throw new Error(`V8 refuses ${sandbox.compiled}`);
+  const make = script.runInThisContext();
+  return { create: make({ url: pathToFileURL(file).href }, (name) => import(name)), script };
+}
+
 // --- running ------------------------------------------------------------------------------------
 
 const folder = path.dirname(sandbox.module);
@@ -504,6 +601,9 @@ function prepare(module) {
   Object.assign(module.ENV, sandbox.env);
 }
 
+/** The module as V8 has it. */
+let held;
+
 function instantiate(imports, done) {
   const marker = Symbol("no value");
   restrict(imports);
@@ -511,9 +611,8 @@ function instantiate(imports, done) {
   imports.env.JsvError_Check = (value) => Number(value === marker);
   const bytes = fs.readFileSync(sandbox.module);
   if (sandbox.memory !== null) limitMemory(bytes, sandbox.memory);
-  const module = new WebAssembly.Module(bytes);
-  const instance = new WebAssembly.Instance(module, imports);
-  done(instance, module);
+  held = compiled(bytes);
+  done(new WebAssembly.Instance(held, imports), held);
   return {};
 }
 
@@ -534,7 +633,8 @@ del sys, jsfinder
 }
 
 async function main() {
-  const { default: create } = await import(pathToFileURL(path.join(folder, "python.mjs")).href);
+  if (sandbox.compiled !== null) ahead = read(sandbox.compiled);
+  const { create, script } = await loader(path.join(folder, "python.mjs"));
   const config = { jsglobals: sandbox.js ? globalThis : Object.create(null), env: {}, args: [], indexURL: `${folder}/` };
   let ended;
   const module = await create({
@@ -561,7 +661,9 @@ async function main() {
   });
   if (ended !== undefined) return ended;
   if (sandbox.js) grantJavaScript(module.API);
-  return module._Py_RunMain();
+  const code = module._Py_RunMain();
+  if (sandbox.compile !== null && code === 0) save(held, script);
+  return code;
 }
 
 main().then(

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use camino::{Utf8Path, Utf8PathBuf};
 use pep440_rs::Version;
 
-use super::compile;
+use super::compile::{self, Subject};
 use crate::config::{Config, Inputs, Partial, Places, RuntimeChoice, ScriptHeader};
 use crate::error::Error;
 use crate::interpreter::choose::{Choice, Wanted};
@@ -513,6 +513,21 @@ impl Context {
         module: &Module,
         required: IsolationLevel,
     ) -> Result<Plan, Error> {
+        self.plan_to(sandbox, runtime, module, required, None)
+    }
+
+    /// As [`Self::plan`], with a file into which a host script is to compile the module.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn plan_to(
+        &self,
+        sandbox: &Sandbox,
+        runtime: &Runtime,
+        module: &Module,
+        required: IsolationLevel,
+        compile: Option<&Utf8Path>,
+    ) -> Result<Plan, Error> {
         // Only a refusal names other runtimes.
         let known = || self.descriptors().unwrap_or_default();
         plan::plan(
@@ -521,6 +536,7 @@ impl Context {
                 runtime,
                 fence: &self.fence,
                 module,
+                compile,
                 own: &self.own,
                 known: &known,
                 required,
@@ -641,7 +657,12 @@ impl Importer<'_> {
             .hold_all([module.path.as_path()])
             .map_err(|error| error.to_string())?;
         if again == Again::Yes {
-            module.compiled = compile::before_run(self.context, runtime, &module, "CPython")
+            let subject = Subject {
+                module: &module,
+                what: "CPython",
+                library: &mounts,
+            };
+            module.compiled = compile::before_run(self.context, runtime, &subject)
                 .map_err(|error| error.to_string())?;
         }
         let root = launch::scratch::choose();

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use super::compile::{self, Subject};
 use super::context::{Context, current_folder};
 use super::learn::Lesson;
 use super::options::{Format, RunOptions};
 use super::packages::{self, Provided};
 use super::split::{Program, Split};
 use super::start::{Candidate, Effort};
-use super::{compile, record, trust};
+use super::{record, trust};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::{Partial, RuntimeChoice};
@@ -368,11 +369,15 @@ fn choose(
                 }
                 interpreter.adapted(adaptations, &context.store)?;
                 if module.compiled.is_none() {
-                    let what = format!("CPython {}", interpreter.info.version);
+                    let subject = Subject {
+                        module: &module,
+                        what: &format!("CPython {}", interpreter.info.version),
+                        library: &[interpreter.library_mount()],
+                    };
                     module.compiled = match goal {
                         Goal::Show => None,
-                        Goal::Run => compile::before_run(context, &runtime, &module, &what)?,
-                        Goal::Warm => compile::on_purpose(context, &runtime, &module, &what)?,
+                        Goal::Run => compile::before_run(context, &runtime, &subject)?,
+                        Goal::Warm => compile::on_purpose(context, &runtime, &subject)?,
                     };
                     if module.compiled.is_some() {
                         plan = context.plan(&sandbox, &runtime, &module, required)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::compile;
+use super::compile::{self, Subject};
 use super::context::Context;
 use super::learn::{Import, Lesson};
 use crate::error::Error;
@@ -19,7 +19,7 @@ use crate::plan::Beginning;
 use crate::request::{Program, Request, snapshot};
 use crate::runtime::{Runtime, compiled};
 use crate::sandbox::limits::format_size;
-use crate::sandbox::{Access, IsolationLevel, Mount, Purpose, Sandbox, Scratch};
+use crate::sandbox::{IsolationLevel, Mount, Sandbox};
 use crate::store::usage::Use;
 use crate::store::{Kind, Sha256};
 use crate::ui::progress::{self, Progress};
@@ -511,28 +511,22 @@ impl Candidate<'_> {
         let what = format!("a snapshot of CPython {}", self.interpreter.info.version);
         module.compiled = compile::known(self.context, self.runtime, &module);
         if module.compiled.is_none() {
+            let subject = Subject {
+                module: &module,
+                what: &what,
+                library: &[self.interpreter.library_mount()],
+            };
             module.compiled = match effort {
-                Effort::Now => compile::on_purpose(self.context, self.runtime, &module, &what)?,
-                _ => compile::before_run(self.context, self.runtime, &module, &what)?,
+                Effort::Now => compile::on_purpose(self.context, self.runtime, &subject)?,
+                _ => compile::before_run(self.context, self.runtime, &subject)?,
             };
         }
         Ok(module)
     }
 
     fn try_out(&self, module: &Module) -> Result<(), String> {
-        let args = ["-c", crate::guest::TRIAL, "one", "two words", ""];
-        let mut sandbox = Sandbox::bare(args.map(str::to_owned).to_vec());
-        sandbox.mounts.push(Mount {
-            host: self.interpreter.library(),
-            guest: self.interpreter.library_guest().to_owned(),
-            access: Access::Read,
-            purpose: Purpose::Interpreter,
-        });
-        // For what a host script has to be told.
-        sandbox.scratch = Some(Scratch {
-            root: launch::scratch::choose(),
-            ..Scratch::default()
-        });
+        let mut sandbox = compile::alone(&["-c", crate::guest::TRIAL, "one", "two words", ""]);
+        sandbox.mounts.push(self.interpreter.library_mount());
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let output = folder.path().join("output");
         let output = Utf8Path::from_path(&output).ok_or("a path that is not UTF-8")?;

@@ -22,3 +22,6 @@ pub const RESUME: &str = concat!(include_str!("watch.py"), include_str!("resume.
 pub const TRIAL: &str = include_str!("trial.py");
 /// What [`TRIAL`] prints.
 pub const TRIAL_OUTPUT: &str = "a snapshot works\n";
+
+/// What runs where a runtime compiles what is run. It prints nothing.
+pub const TRAINING: &str = include_str!("train.py");

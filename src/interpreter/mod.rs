@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use error::InterpreterError;
 pub use platform::Platform;
 
+use crate::sandbox::{Access, Mount, Purpose};
 use crate::store::{Kind, Store};
 use adapt::Adaptation;
 use imports::Import;
@@ -242,6 +243,17 @@ impl Interpreter {
     #[must_use]
     pub fn library_guest(&self) -> &str {
         parent(&self.info.stdlib)
+    }
+
+    /// The mount with which Python finds its standard library.
+    #[must_use]
+    pub fn library_mount(&self) -> Mount {
+        Mount {
+            host: self.library(),
+            guest: self.library_guest().to_owned(),
+            access: Access::Read,
+            purpose: Purpose::Interpreter,
+        }
     }
 
     /// Where the guest looks for packages: the folder that its `site` module puts on `sys.path`.

@@ -60,12 +60,7 @@ pub fn sandbox(
         builder.show(root, guest_path_of(root))?;
     }
     builder.drop_covered();
-    builder.push(Mount {
-        host: interpreter.library(),
-        guest: interpreter.library_guest().to_owned(),
-        access: Access::Read,
-        purpose: Purpose::Interpreter,
-    });
+    builder.push(interpreter.library_mount());
     if let Some(environment) = environment {
         builder.packages(environment, interpreter)?;
     }

@@ -10,7 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Runtime;
-use crate::interpreter::{Compiled, Module};
+use crate::guest::TRAINING;
+use crate::interpreter::{Compiled, LOADER, Module};
 use crate::paths::is_ours;
 use crate::store::stamp::Stamp;
 use crate::store::{Kind, Sha256, Store, StoreError};
@@ -53,17 +54,25 @@ pub enum Attempt {
 /// The name, in the store, of a module compiled for a runtime; `None` where it doesn't compile.
 ///
 /// It says everything that decides what comes out: the module, the runtime's build, the command
-/// and the processor's abilities. So a runtime never meets code that it would have to refuse.
+/// and the processor's abilities; for a host script its text, the JavaScript that loads the module, and
+/// what is run meanwhile. So a runtime never meets code that it would have to refuse.
 #[must_use]
 pub fn key(runtime: &Runtime, module: &Module) -> Option<String> {
     let compile = runtime.descriptor.compile.as_ref()?;
-    let all = format!(
+    let mut all = format!(
         "{}\n{:?}\n{:?}\n{compile:?}\n{}",
         module.identity,
         runtime.version,
         runtime.build,
         processor()
     );
+    if let Some(script) = &runtime.host_script {
+        // By content: an interpreter from elsewhere with the same module must not compile for this one.
+        let hash = |file: &Utf8Path| Sha256::of_file(file).ok().map(|hash| hash.to_string());
+        let loader = hash(&module.path.with_file_name(LOADER));
+        let first = &runtime.descriptor.command.first;
+        all += &format!("\n{:?}\n{loader:?}\n{first:?}\n{TRAINING}", hash(script));
+    }
     let hash = Sha256::of(all.as_bytes()).to_string();
     Some(format!("{}-{}", runtime.descriptor.name, &hash[..32]))
 }

@@ -148,7 +148,8 @@ pub struct CommandLine {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Compile {
-    /// Behind the executable: `{module}`, `{output}`.
+    /// Behind the executable: `{module}`, `{output}`. A host script is told instead.
+    #[serde(default)]
     pub args: Vec<Template>,
     /// The name of the output, with the ending that the runtime wants to see.
     pub file: String,
@@ -400,6 +401,11 @@ impl Descriptor {
         if self.javascript.is_some() && self.host_script.is_none() {
             return Err("`javascript` needs `host-script`".into());
         }
+        if let (Some(compile), Some(_)) = (&self.compile, &self.host_script)
+            && !(compile.args.is_empty() && compile.run.is_empty() && compile.lean.is_none())
+        {
+            return Err("`compile` has no more than `file` and `slow` with `host-script`".into());
+        }
         type Place<'a> = (&'a str, Option<&'a Vec<Template>>, &'a [&'a str]);
         let compile = self.compile.as_ref();
         let lean = compile.and_then(|compile| compile.lean.as_ref());
@@ -587,6 +593,16 @@ mod tests {
         assert_eq!(
             Text::parse(&format!("{SMALL}\n[limits]\ndefault-stack = 1\n")).unwrap_err(),
             "`limits.default-stack` needs `limits.stack`"
+        );
+        let script = "host-script = \"a.mjs\"\nsummary";
+        let told = SMALL
+            .replace("{module}", "{script} {sandbox}")
+            .replace("summary", script);
+        let told = format!("{told}\n[compile]\nfile = \"a\"\n");
+        assert!(Text::parse(&told).is_ok());
+        assert_eq!(
+            Text::parse(&format!("{told}run = [\"--fast\"]\n")).unwrap_err(),
+            "`compile` has no more than `file` and `slow` with `host-script`"
         );
         assert_eq!(
             wrong("{host}:{guest}", "{host}"),

@@ -1,6 +1,8 @@
 //! CPython for Emscripten on node: what a program can reach, through files, links, C functions and
 //! JavaScript. What is the same on every runtime is the conformance suite's.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use pyw::interpreter::catalog;
 use pyw::store::fetch::{Expected, Fetcher};
 
@@ -265,6 +267,54 @@ fn wheels_for_another_abi_are_refused() {
              hint: use another release of demo, or an interpreter of the ABI that its wheels are for\n"
         ))
         .code(112)
+        .run();
+}
+
+/// The first start has V8 compile, and later ones take what it made, also with the flags and the
+/// module of --js and --memory.
+#[test]
+fn code_that_was_compiled_before_is_taken() {
+    let Some(node) = store::other_runtime("node") else {
+        return;
+    };
+    let mut pyw = Pyw::with_own_store().env("PYW_RUNTIME_NODE", node);
+    let folder = pyw.store().join("compiled");
+    // Installing the interpreter has it compiled as well.
+    pyw = pyw.args(args(&["-c", "1"])).run();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let dry = args(&["--dry-run", "-c", "1"]);
+    pyw = pyw.args(dry.clone()).any_stdout().run();
+    assert!(pyw.output.stdout.contains(r#"\"compiled\":null"#));
+    pyw = pyw.args(args(&["-c", "print(1)"])).stdout("1\n").run();
+    let made: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+    let [made] = made.as_slice() else {
+        panic!("{made:?}");
+    };
+    let file = made.path().join("python.v8");
+    let seen = std::fs::metadata(&file).unwrap();
+    assert_eq!(seen.permissions().mode() & 0o777, 0o400);
+    pyw = pyw.args(dry).any_stdout().run();
+    let told = format!(r#"\"compiled\":\"{}\""#, file.display());
+    assert!(pyw.output.stdout.contains(&told), "{}", pyw.output.stdout);
+    let limited = "try:\n    bytearray(200 << 20)\nexcept MemoryError:\n    print('limited')";
+    let granted = "from pyodide.code import run_js; print(run_js('1 + 4'))";
+    pyw = pyw
+        .args(args(&["--memory", "64M", "-c", limited]))
+        .stdout("limited\n")
+        .run()
+        .args(args(&["--js", "-c", granted]))
+        .stdout("5\n")
+        .run();
+    // That it is taken is seen from what comes of it where it is none.
+    let damaged = vec![0; usize::try_from(seen.len()).unwrap()];
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, damaged).unwrap();
+    let times = std::fs::FileTimes::new().set_modified(seen.modified().unwrap());
+    let open = std::fs::File::options().write(true).open(&file).unwrap();
+    open.set_times(times).unwrap();
+    pyw.args(args(&["-c", "print(1)"]))
+        .stderr("pyw: the interpreter crashed: V8 refuses [..]/python.v8\n[..]")
+        .code(118)
         .run();
 }
 

@@ -168,6 +168,7 @@ fn plan_of(
     plan::plan(
         sandbox,
         &plan::Context {
+            compile: None,
             runtime,
             fence,
             module: &Module {

@@ -284,12 +284,7 @@ impl Wanted<'_> {
         let text = adapt::adapt(&instrument::instrument(&module)?, &quirks)?;
         std::fs::write(&instrumented, text).map_err(io("write", &instrumented))?;
         let mut mounts = vec![
-            Mount {
-                host: self.interpreter.library(),
-                guest: self.interpreter.library_guest().to_owned(),
-                access: Access::Read,
-                purpose: Purpose::Interpreter,
-            },
+            self.interpreter.library_mount(),
             Mount {
                 host: scripts.clone(),
                 guest: IN.to_owned(),
