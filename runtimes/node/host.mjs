@@ -544,7 +544,10 @@ function save(module, script) {
   fs.closeSync(file);
 }
 
-/** The module. What is compiled to be saved is optimised at once; of it, only what is called. */
+/**
+ * The module. What is compiled to be saved is optimised at once; of it, only what is called. Code that
+ * was made without --memory serves with it: it asks the memory for its size, and V8 for more of it.
+ */
 function compiled(bytes) {
   if (ahead !== undefined) {
     const module = withFlags(() => deserialize(ahead.module.buffer, bytes));
